@@ -1,0 +1,275 @@
+//! What the callbacks of a program's loops share with it, and where in the shared frame it lies.
+//!
+//! `bpf_loop` and `bpf_for_each_map_elem` call a function with one pointer of the caller's choice.
+//! Here it is always the address of one frame on the main program's stack. The frame holds what
+//! more than one of these functions uses, and nothing else: variables, slots, the context, the
+//! scratch pointer, and how a `return` inside a callback reaches the main program.
+//!
+//! A *region* is the main program (0) or the body of a loop that becomes a callback.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use super::walk;
+use crate::ir::{Expr, Program, Slot, Stmt, Var};
+
+/// The region of the main program.
+pub(super) const MAIN: usize = 0;
+/// Every field but a slot takes one 8-byte word, so that the verifier tracks what is spilled there.
+const WORD: u32 = 8;
+
+/// The regions of a program, and the layout of the frame that they share.
+#[derive(Debug, Default)]
+pub(super) struct Captures {
+    /// The region that each callback loop's body becomes, by the statement's address.
+    regions: HashMap<*const Stmt, usize>,
+    /// In which region each variable lives that is not in the frame.
+    pub homes: BTreeMap<Var, usize>,
+    /// Offsets of captured variables in the frame.
+    pub vars: BTreeMap<Var, u32>,
+    /// Offsets of captured slots in the frame.
+    pub slots: BTreeMap<Slot, u32>,
+    pub context: Option<u32>,
+    pub scratch: Option<u32>,
+    /// Two words: whether the program returns, and what.
+    pub returned: Option<u32>,
+    /// The captured variables that a callback, or one inside it, may change.
+    pub changed: BTreeMap<usize, BTreeSet<Var>>,
+    /// The first index of each range loop whose start is not constant, by region.
+    pub starts: BTreeMap<usize, u32>,
+    /// Bytes before the first slot.
+    pub words_size: u32,
+    /// Bytes; 0 if nothing is captured.
+    pub frame_size: u32,
+}
+
+impl Captures {
+    /// The region of a loop's body, if the loop calls back.
+    pub fn region(&self, stmt: &Stmt) -> Option<usize> {
+        self.regions.get(&std::ptr::from_ref(stmt)).copied()
+    }
+}
+
+/// Finds the regions of `program` and lays out its frame. Slots that lie in scratch memory need
+/// only the scratch pointer there.
+pub(super) fn analyse(program: &Program) -> Captures {
+    let mut survey = Survey::default();
+    survey.block(&program.body, MAIN, &mut HashSet::new());
+    survey.layout(program)
+}
+
+/// What a walk over the program gathers.
+#[derive(Default)]
+struct Survey {
+    captures: Captures,
+    /// The region around each callback's, in the order of regions from 1.
+    parents: Vec<usize>,
+    /// The variables that a region, or one inside it, sets.
+    changed: BTreeMap<usize, BTreeSet<Var>>,
+    /// The regions that use each variable.
+    var_regions: BTreeMap<Var, BTreeSet<usize>>,
+    /// Variables read in a callback that this run of it may not have set: they keep a value from
+    /// one run to the next.
+    carried: BTreeSet<Var>,
+    /// Slots used in any callback.
+    slots: BTreeSet<Slot>,
+    context: bool,
+    returned: bool,
+    starts: Vec<usize>,
+}
+
+impl Survey {
+    /// Walks statements of a region; `set` holds the variables certainly set in this run of it.
+    /// Returns whether control never reaches the end.
+    fn block<'a>(&mut self, stmts: &'a [Stmt], region: usize, set: &mut HashSet<Var>) -> bool {
+        for stmt in stmts {
+            walk::expressions(stmt, |expr| self.reads(expr, region, set));
+            match stmt {
+                Stmt::Set(var, _) => self.sets(*var, region, set),
+                Stmt::If { then, otherwise, .. } => {
+                    if self.branches(then, otherwise, region, set) {
+                        return true;
+                    }
+                }
+                Stmt::Loop { body } => {
+                    self.block(body, region, &mut set.clone());
+                }
+                Stmt::Range { .. } | Stmt::ForEach { .. } => self.repeats(stmt, region, set),
+                Stmt::Return(_) => {
+                    self.returned |= region != MAIN;
+                    return true;
+                }
+                Stmt::Break | Stmt::Continue => return true,
+                _ => {}
+            }
+        }
+        false
+    }
+
+    fn branches(&mut self, then: &[Stmt], otherwise: &[Stmt], region: usize, set: &mut HashSet<Var>) -> bool {
+        let (mut first, mut second) = (set.clone(), set.clone());
+        let ends = (self.block(then, region, &mut first), self.block(otherwise, region, &mut second));
+        match ends {
+            (true, true) => return true,
+            (true, false) => *set = second,
+            (false, true) => *set = first,
+            (false, false) => set.extend(first.intersection(&second)),
+        }
+        false
+    }
+
+    /// A range or for-each loop: a region of its own unless it is unrolled.
+    fn repeats(&mut self, stmt: &Stmt, region: usize, set: &HashSet<Var>) {
+        let (vars, body) = match stmt {
+            Stmt::Range { index, body, .. } => (vec![*index], body),
+            Stmt::ForEach { key, value, body, .. } => (vec![*key, *value], body),
+            _ => return,
+        };
+        let (region, mut set) = if walk::unrolled_bounds(stmt).is_some() {
+            (region, set.clone())
+        } else {
+            self.parents.push(region);
+            let region = self.parents.len();
+            self.captures.regions.insert(std::ptr::from_ref(stmt), region);
+            if matches!(stmt, Stmt::Range { start, .. } if !matches!(start, Expr::Const { .. })) {
+                self.starts.push(region);
+            }
+            (region, HashSet::new())
+        };
+        for var in vars {
+            self.sets(var, region, &mut set);
+        }
+        self.block(body, region, &mut set);
+    }
+
+    fn sets(&mut self, var: Var, region: usize, set: &mut HashSet<Var>) {
+        self.var_regions.entry(var).or_default().insert(region);
+        set.insert(var);
+        let mut around = region;
+        while around != MAIN {
+            self.changed.entry(around).or_default().insert(var);
+            around = self.parents.get(around - 1).copied().unwrap_or(MAIN);
+        }
+    }
+
+    fn reads(&mut self, expr: &Expr, region: usize, set: &HashSet<Var>) {
+        walk::nodes(expr, &mut |node| match node {
+            Expr::Var(var) => {
+                self.var_regions.entry(*var).or_default().insert(region);
+                if region != MAIN && !set.contains(var) {
+                    self.carried.insert(*var);
+                }
+            }
+            Expr::Slot(slot) if region != MAIN => {
+                self.slots.insert(*slot);
+            }
+            Expr::Context => self.context |= region != MAIN,
+            _ => {}
+        });
+    }
+
+    fn layout(self, program: &Program) -> Captures {
+        let mut captures = self.captures;
+        let mut size = 0;
+        let mut take = |bytes: u32| {
+            let offset = size;
+            size += bytes.next_multiple_of(WORD);
+            offset
+        };
+        for (var, regions) in self.var_regions {
+            match regions.first() {
+                Some(home) if regions.len() == 1 && !self.carried.contains(&var) => {
+                    captures.homes.insert(var, *home);
+                }
+                _ => {
+                    captures.vars.insert(var, take(WORD));
+                }
+            }
+        }
+        captures.changed = self.changed;
+        for changed in captures.changed.values_mut() {
+            changed.retain(|var| captures.vars.contains_key(var));
+        }
+        captures.context = self.context.then(|| take(WORD));
+        captures.returned = self.returned.then(|| take(2 * WORD));
+        captures.starts = self.starts.iter().map(|region| (*region, take(WORD))).collect();
+        let info = |slot: &Slot| program.slots.get(slot.0 as usize).copied();
+        if self.slots.iter().filter_map(info).any(|slot| slot.scratch.is_some()) {
+            captures.scratch = Some(take(WORD));
+        }
+        captures.words_size = take(0);
+        for slot in self.slots {
+            if let Some(info) = info(&slot).filter(|info| info.scratch.is_none()) {
+                captures.slots.insert(slot, take(info.size));
+            }
+        }
+        captures.frame_size = size;
+        captures
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ir::{Scalar, SlotInfo};
+    use crate::plan::ProgramKind;
+
+    fn program(body: Vec<Stmt>) -> Program {
+        Program {
+            symbol: "p".into(),
+            kind: ProgramKind::Run,
+            vars: vec![Scalar::I64; 8],
+            slots: vec![SlotInfo { size: 12, align: 4, scratch: None }; 2],
+            body,
+            default_return: 0,
+        }
+    }
+
+    fn constant(value: i64) -> Expr {
+        Expr::Const { ty: Scalar::I64, value }
+    }
+
+    fn long_range(index: u32, body: Vec<Stmt>) -> Stmt {
+        Stmt::Range { index: Var(index), start: constant(0), end: constant(1000), body }
+    }
+
+    #[test]
+    fn only_what_is_shared_is_captured() {
+        let program = program(vec![
+            Stmt::Set(Var(0), constant(1)),
+            Stmt::Set(Var(1), constant(1)),
+            long_range(2, vec![
+                Stmt::Set(Var(3), Expr::Var(Var(2))),
+                Stmt::Evaluate(Expr::Var(Var(3))),
+                Stmt::Evaluate(Expr::Var(Var(0))),
+            ]),
+        ]);
+        let captures = analyse(&program);
+        assert_eq!(captures.vars.keys().collect::<Vec<_>>(), [&Var(0)]);
+        assert_eq!(captures.homes, BTreeMap::from([(Var(1), 0), (Var(2), 1), (Var(3), 1)]));
+        assert_eq!(captures.frame_size, 8);
+    }
+
+    #[test]
+    fn what_one_iteration_leaves_to_the_next_is_captured() {
+        let maybe = Stmt::If {
+            condition: Expr::Const { ty: Scalar::Bool, value: 1 },
+            then: vec![Stmt::Set(Var(1), constant(1))],
+            otherwise: Vec::new(),
+        };
+        let program = program(vec![long_range(0, vec![maybe, Stmt::Evaluate(Expr::Var(Var(1)))])]);
+        assert_eq!(analyse(&program).vars.keys().collect::<Vec<_>>(), [&Var(1)]);
+    }
+
+    #[test]
+    fn slots_context_and_return_have_room() {
+        let program = program(vec![long_range(0, vec![
+            Stmt::Evaluate(Expr::Slot(Slot(1))),
+            Stmt::Evaluate(Expr::Context),
+            Stmt::Return(None),
+        ])]);
+        let captures = analyse(&program);
+        assert_eq!((captures.context, captures.returned), (Some(0), Some(8)));
+        assert_eq!(captures.slots, BTreeMap::from([(Slot(1), 24)]));
+        assert_eq!(captures.frame_size, 40);
+    }
+}

@@ -1,0 +1,114 @@
+//! The typed program to LLVM IR, and that to a BPF object.
+//!
+//! Code generation is a mechanical translation: it makes no call to a helper that the intermediate
+//! form does not show, other than those that loops and scratch memory stand for. Maps appear as
+//! `ld_imm64` instructions that carry the map's index in the plan, so the object holds no data,
+//! no map definitions and no relocations but those of callbacks, and its bytes are the same
+//! wherever they are loaded.
+
+mod arithmetic;
+mod backend;
+mod capture;
+mod debug;
+mod expression;
+mod function;
+mod loops;
+mod memory;
+mod slots;
+mod statement;
+mod unit;
+mod walk;
+
+use inkwell::builder::BuilderError;
+use inkwell::context::Context;
+
+use crate::diagnostics::Sources;
+use crate::ir::Module;
+use crate::plan::ProgramPlan;
+use crate::syntax::ast::Span;
+
+pub use slots::place_slots;
+
+/// The version of the BPF instruction set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Cpu {
+    /// Linux 5.1 and later. Signed division is built from unsigned division.
+    #[default]
+    V3,
+    /// Linux 6.6 and later.
+    V4,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    pub cpu: Cpu,
+}
+
+/// What code generation gives.
+#[derive(Clone, Debug)]
+pub struct Object {
+    /// A relocatable ELF file with one section for each program and BTF.
+    pub elf: Vec<u8>,
+    /// In the order of the module's programs.
+    pub programs: Vec<ProgramPlan>,
+}
+
+/// Why there is no object.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct CodegenError {
+    pub kind: CodegenErrorKind,
+    pub message: String,
+    /// The statement that was being translated, if it is known.
+    pub span: Option<Span>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CodegenErrorKind {
+    /// The intermediate form contradicts itself: a fault of an earlier pass.
+    Malformed,
+    /// LLVM cannot express the program in BPF: it needs too much stack, for instance.
+    Backend,
+}
+
+impl CodegenError {
+    fn malformed(message: impl Into<String>) -> Self {
+        Self { kind: CodegenErrorKind::Malformed, message: message.into(), span: None }
+    }
+
+    fn backend(message: impl Into<String>) -> Self {
+        Self { kind: CodegenErrorKind::Backend, message: message.into(), span: None }
+    }
+}
+
+impl From<BuilderError> for CodegenError {
+    fn from(error: BuilderError) -> Self {
+        Self::malformed(error.to_string())
+    }
+}
+
+type Result<T, E = CodegenError> = std::result::Result<T, E>;
+
+/// Translates a module whose slots have been placed ([`place_slots`]) and whose scratch map, if
+/// one is needed, is in the plan.
+///
+/// # Errors
+///
+/// [`CodegenErrorKind::Malformed`] if types or jumps do not fit together;
+/// [`CodegenErrorKind::Backend`] if LLVM rejects the program.
+pub fn generate(module: &Module, sources: &Sources, options: &Options) -> Result<Object> {
+    let context = Context::create();
+    let errors = backend::ErrorLog::attach(&context);
+    let target = backend::Target::get(options.cpu)?;
+    let unit = unit::Unit::new(&context, target.new_module(&context), module, sources, options.cpu);
+    let programs = unit.emit()?;
+    let elf = target.compile(unit.finish(), &errors).map_err(|error| locate(error, module))?;
+    Ok(Object { elf, programs })
+}
+
+/// LLVM names the function that it could not translate; that gives the place.
+fn locate(error: CodegenError, module: &Module) -> CodegenError {
+    let culprit = module.programs.iter().find(|program| error.message.contains(&program.symbol));
+    let span = culprit.and_then(|program| walk::first_span(&program.body));
+    CodegenError { span: error.span.or(span), ..error }
+}

@@ -1,0 +1,94 @@
+//! The pass that decides where each slot lies: on the BPF stack or in per-CPU scratch memory.
+//!
+//! A program has 512 bytes of stack (`MAX_BPF_STACK` in `include/linux/filter.h`), which it shares
+//! with the callbacks of its loops and with what the register allocator spills. Scratch memory
+//! costs a map lookup at the program's start, so slots go there only when the stack does not do.
+
+use super::capture;
+use crate::ir::{Module, Program};
+
+/// Bytes of stack that slots and the frame shared with callbacks may take together. The rest is
+/// for spilled registers, the stack of callbacks, and the scratch lookup's key.
+const STACK_BUDGET: u32 = 320;
+const ALIGN: u32 = 8;
+
+/// Sets [`SlotInfo::scratch`](crate::ir::SlotInfo::scratch) of every slot. Returns how many bytes
+/// of scratch memory the most demanding program needs: 0 if no program needs any, and then the
+/// module needs no scratch map.
+pub fn place_slots(module: &mut Module) -> u32 {
+    module.programs.iter_mut().map(place).max().unwrap_or(0)
+}
+
+/// The smallest slots stay on the stack; the rest lie one after another in scratch memory.
+fn place(program: &mut Program) -> u32 {
+    program.slots.iter_mut().for_each(|slot| slot.scratch = None);
+    let frame = capture::analyse(program);
+    let captured: u32 = frame.slots.keys().filter_map(|s| program.slots.get(s.0 as usize)).map(|s| room(s.size)).sum();
+    // Should any slot leave the stack, callbacks may need the scratch pointer in their frame.
+    let mut stack = frame.frame_size - captured + ALIGN;
+
+    let mut by_size: Vec<_> = program.slots.iter_mut().collect();
+    by_size.sort_by_key(|slot| slot.size);
+    let mut scratch = 0;
+    for slot in by_size {
+        let size = room(slot.size);
+        if stack + size <= STACK_BUDGET {
+            stack += size;
+        } else {
+            slot.scratch = Some(scratch);
+            scratch += size;
+        }
+    }
+    scratch
+}
+
+fn room(size: u32) -> u32 {
+    size.next_multiple_of(ALIGN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ir::SlotInfo;
+    use crate::plan::ProgramKind;
+
+    fn module(sizes: &[u32]) -> Module {
+        let slots = sizes.iter().map(|size| SlotInfo { size: *size, align: 8, scratch: None }).collect();
+        let program = Program {
+            symbol: "p".into(),
+            kind: ProgramKind::Run,
+            vars: Vec::new(),
+            slots,
+            body: Vec::new(),
+            default_return: 0,
+        };
+        Module { programs: vec![program], ..Module::default() }
+    }
+
+    fn placed(sizes: &[u32]) -> (u32, Vec<Option<u32>>) {
+        let mut module = module(sizes);
+        let size = place_slots(&mut module);
+        (size, module.programs[0].slots.iter().map(|slot| slot.scratch).collect())
+    }
+
+    #[test]
+    fn small_slots_stay_on_the_stack() {
+        assert_eq!(placed(&[16, 64, 200]), (0, vec![None; 3]));
+    }
+
+    #[test]
+    fn large_slots_go_to_scratch_one_after_another() {
+        assert_eq!(placed(&[1025, 16, 400]), (1432, vec![Some(400), None, Some(0)]));
+    }
+
+    #[test]
+    fn the_smallest_come_first() {
+        assert_eq!(placed(&[300, 64]), (304, vec![Some(0), None]));
+    }
+
+    #[test]
+    fn placing_twice_gives_the_same() {
+        let mut module = module(&[1000, 8]);
+        assert_eq!((place_slots(&mut module), place_slots(&mut module)), (1000, 1000));
+    }
+}

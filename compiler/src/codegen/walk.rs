@@ -1,0 +1,147 @@
+//! Walking the intermediate form: the parts of a statement, of an expression, and how much they are.
+
+use crate::ir::{Expr, Scalar, Stmt};
+use crate::syntax::ast::Span;
+
+/// Trip counts up to this are candidates for unrolling.
+const UNROLL_TRIPS: i64 = 16;
+/// The most nodes that unrolling may produce.
+const UNROLL_NODES: i64 = 256;
+
+/// Calls `visit` with each expression that the statement itself evaluates, not those of its bodies.
+pub(super) fn expressions<'a>(stmt: &'a Stmt, mut visit: impl FnMut(&'a Expr)) {
+    match stmt {
+        Stmt::Set(_, value) | Stmt::Evaluate(value) | Stmt::Return(Some(value)) => visit(value),
+        Stmt::Store { address, value, .. } | Stmt::AtomicAdd { address, value, .. } => {
+            visit(address);
+            visit(value);
+        }
+        Stmt::Copy { to, from, .. } => {
+            visit(to);
+            visit(from);
+        }
+        Stmt::Zero { to, .. } | Stmt::Bytes { to, .. } => visit(to),
+        Stmt::If { condition, .. } => visit(condition),
+        Stmt::Range { start, end, .. } => {
+            visit(start);
+            visit(end);
+        }
+        Stmt::At(_)
+        | Stmt::Loop { .. }
+        | Stmt::ForEach { .. }
+        | Stmt::Break
+        | Stmt::Continue
+        | Stmt::Return(None) => {}
+    }
+}
+
+/// The statement lists inside a statement.
+pub(super) fn bodies(stmt: &Stmt) -> Vec<&[Stmt]> {
+    match stmt {
+        Stmt::If { then, otherwise, .. } => vec![then, otherwise],
+        Stmt::Loop { body } | Stmt::Range { body, .. } | Stmt::ForEach { body, .. } => vec![body],
+        _ => Vec::new(),
+    }
+}
+
+/// Calls `visit` with an expression and, after it, each of its operands at any depth.
+pub(super) fn nodes<'a>(expr: &'a Expr, visit: &mut impl FnMut(&'a Expr)) {
+    visit(expr);
+    match expr {
+        Expr::Const { .. } | Expr::Var(_) | Expr::Slot(_) | Expr::Context => {}
+        Expr::Map(_) | Expr::MapValue { .. } => {}
+        Expr::Load { address: operand, .. }
+        | Expr::Convert { value: operand, .. }
+        | Expr::Opaque(operand)
+        | Expr::Swap(operand) => nodes(operand, visit),
+        Expr::Offset { base: left, by: right } | Expr::Binary { left, right, .. } => {
+            nodes(left, visit);
+            nodes(right, visit);
+        }
+        Expr::Select { condition, then, otherwise } => {
+            nodes(condition, visit);
+            nodes(then, visit);
+            nodes(otherwise, visit);
+        }
+        Expr::Helper { arguments, .. } => arguments.iter().for_each(|a| nodes(a, visit)),
+    }
+}
+
+/// The bounds of a [`Stmt::Range`] that is emitted in place, its body once for each index, rather
+/// than through `bpf_loop`: few iterations, a small body, and no callback inside.
+pub(super) fn unrolled_bounds(stmt: &Stmt) -> Option<(i64, i64)> {
+    let Stmt::Range { start, end, body, .. } = stmt else { return None };
+    let (start, end) = (constant(start)?, constant(end)?);
+    let trips = end.saturating_sub(start).max(0);
+    let small = trips <= UNROLL_TRIPS && trips.saturating_mul(weight(body)?) <= UNROLL_NODES;
+    small.then_some((start, end))
+}
+
+/// The place that the first located statement comes from.
+pub(super) fn first_span(stmts: &[Stmt]) -> Option<Span> {
+    stmts.iter().find_map(|stmt| match stmt {
+        Stmt::At(span) => Some(*span),
+        _ => bodies(stmt).into_iter().find_map(first_span),
+    })
+}
+
+/// Whether a statement list has a `return` at any depth.
+pub(super) fn returns(stmts: &[Stmt]) -> bool {
+    stmts.iter().any(|stmt| match stmt {
+        Stmt::Return(_) => true,
+        _ => bodies(stmt).into_iter().any(returns),
+    })
+}
+
+/// How many nodes a statement list comes to, or `None` if it has a loop that is not unrolled.
+fn weight(stmts: &[Stmt]) -> Option<i64> {
+    let mut total = 0i64;
+    for stmt in stmts {
+        let repeats = match stmt {
+            Stmt::Loop { .. } | Stmt::ForEach { .. } => return None,
+            Stmt::Range { .. } => unrolled_bounds(stmt).map(|(start, end)| (end - start).max(0))?,
+            _ => 1,
+        };
+        expressions(stmt, |expr| nodes(expr, &mut |_| total += 1));
+        for body in bodies(stmt) {
+            total += weight(body)?.saturating_mul(repeats);
+        }
+        total += 1;
+    }
+    Some(total)
+}
+
+fn constant(expr: &Expr) -> Option<i64> {
+    match expr {
+        Expr::Const { ty: Scalar::I64, value } => Some(*value),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ir::Var;
+
+    fn range(start: i64, end: i64, body: Vec<Stmt>) -> Stmt {
+        let constant = |value| Expr::Const { ty: Scalar::I64, value };
+        Stmt::Range { index: Var(0), start: constant(start), end: constant(end), body }
+    }
+
+    #[test]
+    fn short_ranges_are_unrolled_and_long_ones_are_not() {
+        let body = vec![Stmt::Set(Var(1), Expr::Var(Var(0)))];
+        assert_eq!(unrolled_bounds(&range(-2, 3, body.clone())), Some((-2, 3)));
+        assert_eq!(unrolled_bounds(&range(5, 3, body.clone())), Some((5, 3)));
+        assert_eq!(unrolled_bounds(&range(0, 17, body.clone())), None);
+        assert_eq!(unrolled_bounds(&range(i64::MIN, i64::MAX, body)), None);
+    }
+
+    #[test]
+    fn nested_ranges_count_as_often_as_they_run() {
+        let inner = |trips| range(0, trips, vec![Stmt::Set(Var(1), Expr::Var(Var(0)))]);
+        assert!(unrolled_bounds(&range(0, 4, vec![inner(4)])).is_some());
+        assert!(unrolled_bounds(&range(0, 16, vec![inner(16)])).is_none());
+        assert!(unrolled_bounds(&range(0, 2, vec![Stmt::Loop { body: vec![Stmt::Break] }])).is_none());
+    }
+}

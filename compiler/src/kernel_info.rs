@@ -1,0 +1,83 @@
+//! What the compiler may ask of the running system. `runtime` answers for real; tests fake it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::types::{EnumType, StructType, Type};
+
+/// Something could not be read; the text says what, why, and the remedy.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct Unavailable {
+    pub reason: String,
+    /// The way out: `run as root`, `mount -t tracefs …`.
+    pub remedy: Option<String>,
+}
+
+/// A function or an object of an ELF file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserSymbol {
+    pub name: String,
+    /// Where it lies in the file, as uprobes want it.
+    pub file_offset: u64,
+    pub address: u64,
+    pub size: u64,
+    pub is_function: bool,
+}
+
+/// A user binary or library with its symbols, sorted by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UserBinary {
+    pub path: PathBuf,
+    pub symbols: Vec<UserSymbol>,
+}
+
+/// The running system's types, probes and symbols. Answers may be cached; asking twice is cheap.
+pub trait KernelInfo: Send + Sync {
+    /// `(category, name)` of every tracepoint, sorted.
+    fn tracepoints(&self) -> Result<Arc<Vec<(String, String)>>, Unavailable>;
+
+    /// The text of a tracepoint's `format` file; `None` if there is no such tracepoint.
+    fn tracepoint_format(&self, category: &str, name: &str) -> Result<Option<Arc<str>>, Unavailable>;
+
+    /// Names of the raw tracepoints, sorted.
+    fn raw_tracepoints(&self) -> Result<Arc<Vec<String>>, Unavailable>;
+
+    /// Names and types of a raw tracepoint's arguments, from BTF.
+    fn raw_tracepoint_arguments(&self, name: &str) -> Option<Vec<(String, Type)>>;
+
+    /// `(module, function)` of the kernel's traceable functions, sorted by function; the kernel
+    /// proper is `vmlinux`.
+    fn kernel_functions(&self) -> Result<Arc<Vec<(String, String)>>, Unavailable>;
+
+    /// The paths that a binary's name in a probe stands for: absolute, relative, found on `PATH`,
+    /// or a library's name such as `libc` or `libssl.so.3`. Wildcards may give several.
+    fn resolve_binary(&self, name: &str, pid: Option<u32>) -> Result<Vec<PathBuf>, Unavailable>;
+
+    fn user_binary(&self, path: &Path) -> Result<Arc<UserBinary>, Unavailable>;
+
+    fn kernel_symbol(&self, name: &str) -> Option<u64>;
+
+    /// A structure or union by `struct name`, `union name`, from BTF. Nested pointers to
+    /// structures are by name only: their [`StructType::fields`] are empty and `size` is 0 until
+    /// asked for here.
+    fn struct_type(&self, name: &str) -> Option<Arc<StructType>>;
+
+    /// What a typedef stands for.
+    fn typedef(&self, name: &str) -> Option<Type>;
+
+    /// An enumeration by name.
+    fn enum_type(&self, name: &str) -> Option<Arc<EnumType>>;
+
+    /// An enumeration's constant by name.
+    fn enum_constant(&self, name: &str) -> Option<(Arc<EnumType>, i64)>;
+
+    /// Possible (not only online) CPUs.
+    fn possible_cpus(&self) -> u32;
+
+    /// The cgroup v2 id of a directory.
+    fn cgroup_id(&self, path: &str) -> Option<u64>;
+
+    /// Device and inode of our PID namespace; `None` if it is the initial one.
+    fn pid_namespace(&self) -> Option<(u64, u64)>;
+}

@@ -1,0 +1,16 @@
+//! bpftrace text in, BPF program and a plan for it out.
+//!
+//! Pure: no I/O, no `bpf(2)`. What must be known of the running system is asked of
+//! [`kernel_info::KernelInfo`].
+
+pub mod codegen;
+pub mod diagnostics;
+pub mod ir;
+//ir_text
+pub mod kernel_info;
+pub mod pipeline;
+pub mod plan;
+pub mod semantics;
+pub mod stdlib;
+pub mod syntax;
+pub mod types;

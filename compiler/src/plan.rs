@@ -1,0 +1,284 @@
+//! What the compiler hands to the runtime: programs, probes, maps, and what each event means.
+//!
+//! A plan holds no file descriptors and no addresses of this boot beyond those that the script
+//! names, so it can be cached, sent to another process, or looked at in a test.
+
+use crate::syntax::ast::Span;
+use crate::types::Type;
+
+/// Everything needed to run a script.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// The ELF object with one section for each program; empty if there is nothing to load.
+    pub object: Vec<u8>,
+    pub programs: Vec<ProgramPlan>,
+    pub probes: Vec<ProbePlan>,
+    /// `ld_imm64` instructions with source register 1 (a map's descriptor) or 2 (an address in its
+    /// value) carry an index into this list, which the loader replaces by the descriptor.
+    pub maps: Vec<MapPlan>,
+    /// An event's first four bytes are an index into this list.
+    pub events: Vec<EventPlan>,
+    /// `strftime` formats, by index.
+    pub time_formats: Vec<String>,
+    /// `cgroup_path` filters, by index.
+    pub cgroup_filters: Vec<String>,
+    /// What can be lost, by index into the counters map's value.
+    pub losses: Vec<Loss>,
+    pub settings: Settings,
+}
+
+/// One BPF program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProgramPlan {
+    /// The function's symbol in the object.
+    pub symbol: String,
+    /// The ELF section that holds it.
+    pub section: String,
+    pub kind: ProgramKind,
+}
+
+/// How the kernel types a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ProgramKind {
+    /// `begin`, `end`: loaded as raw tracepoints and run by BPF_PROG_TEST_RUN.
+    Run,
+    Tracepoint,
+    RawTracepoint,
+    PerfEvent,
+    /// kprobes and uprobes; context is `struct pt_regs`.
+    Probe,
+    Fentry,
+    Fexit,
+    Iter,
+}
+
+/// One place to attach a program to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProbePlan {
+    /// The expanded name as `probe` gives it: `tracepoint:syscalls:sys_enter_openat`.
+    pub name: String,
+    pub span: Span,
+    pub attach: Attach,
+    /// Index into [`Plan::programs`].
+    pub program: usize,
+}
+
+/// How a program is attached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Attach {
+    Begin,
+    End,
+    /// On one CPU, every so many nanoseconds.
+    Interval { period_ns: u64 },
+    /// On every CPU.
+    Profile { rate: ProfileRate },
+    Tracepoint { category: String, name: String },
+    RawTracepoint { name: String },
+    Software { event: SoftwareEvent, period: u64 },
+    Hardware { event: HardwareEvent, period: u64 },
+    /// `offset` is the file offset that the kernel wants, already resolved.
+    Uprobe { path: String, symbol: String, offset: u64, returns: bool },
+    Kprobe { symbol: String, offset: u64, returns: bool },
+    Fentry { module: String, function: String, exit: bool },
+    Iter { target: String, pin: Option<String> },
+    Watchpoint { address: u64, length: u32, mode: String },
+    Signal { name: String },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProfileRate {
+    Hertz(u64),
+    PeriodNs(u64),
+}
+
+/// The kernel's software events (`PERF_COUNT_SW_*` in `linux/perf_event.h`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SoftwareEvent {
+    pub name: &'static str,
+    pub config: u64,
+    pub default_period: u64,
+}
+
+/// The kernel's hardware events (`PERF_COUNT_HW_*` in `linux/perf_event.h`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HardwareEvent {
+    pub name: &'static str,
+    pub config: u64,
+    pub default_period: u64,
+}
+
+/// One BPF map.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MapPlan {
+    pub role: MapRole,
+    pub kind: MapKind,
+    pub key_size: u32,
+    /// For per-CPU kinds: of one CPU's copy.
+    pub value_size: u32,
+    pub max_entries: u32,
+}
+
+/// What a map is for; decides whether the session already has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MapRole {
+    /// `@name`: lives in the session.
+    User(UserMap),
+    /// Stack traces, shared by all maps of the session: up to `limit` frames.
+    Stacks { user: bool, limit: u32 },
+    /// The ring buffer of this cell.
+    Events,
+    /// [`Control`] of this cell, in user-mappable memory.
+    Control,
+    /// Per CPU: one `u64` for each of [`Plan::losses`].
+    Counters,
+    /// Per CPU: room for values too large for the stack.
+    Scratch,
+    /// An array of one entry: constants of the script (long strings), written before the start.
+    Constants { bytes: Vec<u8> },
+}
+
+/// A map of the user's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserMap {
+    /// Without `@`.
+    pub name: String,
+    /// `None` for a scalar map.
+    ///
+    /// A scalar map is an array of one entry. Its value is followed (at the next multiple of
+    /// eight) by a `u64` that is 1 once the map has been assigned, and 0 after `clear`.
+    pub key: Option<Type>,
+    pub value: Type,
+    /// Where the type was fixed.
+    pub span: Span,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MapKind {
+    Array,
+    PerCpuArray,
+    Hash,
+    LruHash,
+    PerCpuHash,
+    LruPerCpuHash,
+    StackTrace,
+    RingBuffer,
+}
+
+impl MapKind {
+    pub fn is_per_cpu(self) -> bool {
+        matches!(self, MapKind::PerCpuArray | MapKind::PerCpuHash | MapKind::LruPerCpuHash)
+    }
+}
+
+/// Byte offsets in the value of the control map.
+pub struct Control;
+
+impl Control {
+    /// `u32`: programs do nothing while it is 0.
+    pub const GATE: u32 = 0;
+    /// `u32`: 1 after `exit()`, 2 after a failed assertion or `fail`.
+    pub const EXIT: u32 = 4;
+    /// `i32`: the code given to `exit()`.
+    pub const EXIT_CODE: u32 = 8;
+    /// `u64`: when the script started, in nanoseconds since boot; written before the first probe.
+    pub const START: u32 = 16;
+    pub const SIZE: u32 = 24;
+}
+
+/// An event's header: `{u32 index into Plan::events; u32 reserved}`; its arguments follow.
+pub const EVENT_HEADER_SIZE: u32 = 8;
+
+/// What to do when an event arrives. Arguments lie behind the header as a tuple of `arguments`
+/// types does in memory (natural alignment, from offset [`EVENT_HEADER_SIZE`]).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EventPlan {
+    Printf { format: String, arguments: Vec<Type>, stream: Stream },
+    /// `print(value)`
+    Print { value: Type },
+    /// `print(@map, top, div)`; 0 top is all, 0 div is 1.
+    PrintMap { map: usize, top: u32, div: u32 },
+    /// `print(@map[key])`; the arguments are key and value.
+    PrintMapValue { map: usize, key: Type, value: Type },
+    Clear { map: usize },
+    Zero { map: usize },
+    /// `time(format)`
+    Time { format: String },
+    /// `join(argv, separator)`: a `u32` count, a `u32` pad, then `count` strings of `capacity`.
+    Join { separator: String, capacity: u32, limit: u32 },
+    Cat { format: String, arguments: Vec<Type> },
+    System { format: String, arguments: Vec<Type> },
+    /// A run-time warning, such as a failed `delete`: an `i64` return value.
+    RuntimeError { message: String, span: Span },
+}
+
+/// Where formatted text goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stream {
+    Stdout,
+    /// `warnf`: stderr, with the position.
+    Warning(Span),
+    /// `errorf`: stderr, with the position.
+    Error(Span),
+}
+
+/// What was lost, as told to the user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// The ring buffer was full: printed output is incomplete.
+    Event,
+    /// A new key found the map full: index into [`Plan::maps`].
+    MapFull(usize),
+    /// A stack could not be stored: index into [`Plan::maps`].
+    Stack(usize),
+}
+
+/// Settings of the `config` block that matter at run time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    pub print_maps_on_exit: bool,
+    pub max_map_keys: u32,
+    pub max_strlen: u32,
+    pub max_cat_bytes: u64,
+    pub max_probes: u64,
+    pub ring_buffer_pages: Option<u32>,
+    pub missing_probes: MissingProbes,
+    pub str_trunc_trailer: String,
+    pub cpp_demangle: bool,
+    pub show_debug_info: bool,
+    pub stack_mode: crate::types::StackMode,
+    pub license: String,
+    pub on_stack_limit: u32,
+    pub max_bpf_progs: u64,
+    /// Bytes of the verifier's log.
+    pub log_size: u32,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MissingProbes {
+    #[default]
+    Error,
+    Warn,
+    Ignore,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            print_maps_on_exit: true,
+            max_map_keys: 4096,
+            max_strlen: 1024,
+            max_cat_bytes: 10240,
+            max_probes: 1024,
+            ring_buffer_pages: None,
+            missing_probes: MissingProbes::Error,
+            str_trunc_trailer: "..".into(),
+            cpp_demangle: true,
+            show_debug_info: true,
+            stack_mode: crate::types::StackMode::Bpftrace,
+            license: "GPL".into(),
+            on_stack_limit: 32,
+            max_bpf_progs: 1024,
+            log_size: 1_000_000,
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! What a script's names mean so far: maps and variables with the types inferred for them.
+//!
+//! Inference goes over the script in rounds; each round may widen a type and sets
+//! [`Environment::changed`], until nothing changes any more.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use crate::plan::{MapKind, Settings, UserMap};
+use crate::semantics::widen;
+use crate::syntax::ast::{NodeId, Span};
+use crate::types::Type;
+
+/// Names and types of one script, kept from round to round.
+#[derive(Debug, Default)]
+pub struct Environment {
+    pub maps: BTreeMap<String, MapInfo>,
+    /// By the program that a body is lowered for, and the node that declares the variable.
+    variables: HashMap<(usize, NodeId), Type>,
+    /// Variables that only literals have been assigned to.
+    flexible: HashSet<(usize, NodeId)>,
+    pub settings: Settings,
+    /// Positional parameters, `$1` first.
+    pub parameters: Vec<String>,
+    pub allow_unsafe: bool,
+    /// Whether this round widened a type.
+    pub changed: bool,
+    /// The round whose output counts: what is still unknown is an error now.
+    pub last_round: bool,
+}
+
+/// What is known of a map.
+#[derive(Clone, Debug)]
+pub struct MapInfo {
+    pub key: KeyInfo,
+    pub value: Option<Type>,
+    /// Only non-negative literals have been assigned so far.
+    pub flexible: bool,
+    /// Where it was first used.
+    pub first: Span,
+    /// An earlier cell fixed the types; the text names it: `In [3]`.
+    pub fixed_by: Option<String>,
+    pub declared: Option<Declaration>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyInfo {
+    Unknown,
+    Scalar,
+    Keyed(Type),
+}
+
+/// `let @a = lruhash(100);`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Declaration {
+    pub kind: MapKind,
+    pub max_entries: u32,
+}
+
+/// A map that lives in the session, with the cell that fixed its type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LiveMap {
+    pub map: UserMap,
+    pub kind: MapKind,
+    pub max_entries: u32,
+    /// `In [3]`
+    pub defined_by: String,
+}
+
+impl Environment {
+    /// Puts the session's maps in place; their types no longer change.
+    pub fn with_live_maps(live: &[LiveMap]) -> Environment {
+        let mut environment = Environment::default();
+        for entry in live {
+            let key = entry.map.key.clone().map_or(KeyInfo::Scalar, KeyInfo::Keyed);
+            let info = MapInfo {
+                key,
+                value: Some(entry.map.value.clone()),
+                flexible: false,
+                first: entry.map.span,
+                fixed_by: Some(entry.defined_by.clone()),
+                declared: Some(Declaration { kind: entry.kind, max_entries: entry.max_entries }),
+            };
+            environment.maps.insert(entry.map.name.clone(), info);
+        }
+        environment
+    }
+
+    /// The map's entry, made at its first use.
+    pub fn map(&mut self, name: &str, span: Span) -> &mut MapInfo {
+        if !self.maps.contains_key(name) {
+            self.changed = true;
+        }
+        self.maps.entry(name.to_string()).or_insert_with(|| MapInfo {
+            key: KeyInfo::Unknown,
+            value: None,
+            flexible: true,
+            first: span,
+            fixed_by: None,
+            declared: None,
+        })
+    }
+
+    pub fn variable(&self, program: usize, declared: NodeId) -> Option<&Type> {
+        self.variables.get(&(program, declared))
+    }
+
+    /// Widens a variable's type to hold `ty` as well; `Err` gives the type it has. A `flexible`
+    /// type is that of a non-negative literal, which takes on the sign of what else is assigned.
+    pub fn widen_variable(
+        &mut self,
+        program: usize,
+        declared: NodeId,
+        ty: &Type,
+        flexible: bool,
+    ) -> Result<(), Type> {
+        let key = (program, declared);
+        let slot = self.variables.entry(key).or_insert(Type::Void);
+        let was_flexible = *slot == Type::Void && flexible || self.flexible.contains(&key);
+        let (old, new) = widen::agree_on_sign((slot, was_flexible), (ty, flexible));
+        if was_flexible && flexible {
+            self.flexible.insert(key);
+        } else if *ty != Type::Void {
+            self.flexible.remove(&key);
+        }
+        match widen::join(&old, &new) {
+            Some(joined) if joined == *slot => Ok(()),
+            Some(joined) => {
+                *slot = joined;
+                self.changed = true;
+                Ok(())
+            }
+            None => Err(slot.clone()),
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! Conversions between types: registers, casts, and truth values.
+
+use crate::diagnostics::Diagnostic;
+use crate::ir::{Conversion, Expr as Ir, Op, Scalar};
+use crate::syntax::ast::{Expr, Span, TypeName, TypeNameKind, TypeOrExpr};
+use crate::types::{AddressSpace, Type};
+
+use super::{Lowered, Lowerer, Operand, Repr};
+
+impl Lowerer<'_> {
+    /// Evaluates a condition to a [`Scalar::Bool`].
+    pub fn condition(&mut self, expr: &Expr) -> Lowered<Ir> {
+        let operand = self.expr(expr)?;
+        self.truth(operand)
+    }
+
+    /// Whether a value counts as true: non-zero, non-null.
+    pub fn truth(&mut self, operand: Operand) -> Lowered<Ir> {
+        if operand.is_unknown() {
+            return self.unknown(&operand).map(|_| Ir::Const { ty: Scalar::Bool, value: 0 });
+        }
+        
+        match &operand.ty {
+            Type::Bool | Type::Integer { .. } | Type::Enum { .. } | Type::Pointer { .. } | Type::KernelSymbol => {
+                Ok(self.register(operand)?.is_nonzero())
+            }
+            Type::String { .. } => {
+                let address = self.materialize(&operand)?;
+                Ok(Ir::binary(Op::Ne, Ir::load(Scalar::I8, address), Ir::Const { ty: Scalar::I8, value: 0 }))
+            }
+            other => {
+                let message = format!("a value of type {other} is neither true nor false");
+                Err(self.error("invalid-condition", operand.span, message))
+            }
+        }
+    }
+
+    /// The value as an I64 register. Aggregates are read; other types are an error.
+    pub fn register(&mut self, operand: Operand) -> Lowered<Ir> {
+        
+        match operand.repr {
+            Repr::Scalar(value) => Ok(value),
+            Repr::Memory(address) if operand.ty.is_scalar() => Ok(self.load_scalar(&operand.ty, address)),
+            Repr::Remote { address, space } if operand.ty.is_scalar() => {
+                self.read_scalar(&operand.ty, address, space)
+            }
+            Repr::None => self.unknown(&operand).map(|_| Ir::int(0)),
+            _ => {
+                let message = format!("expected an integer, found {}", operand.ty);
+                Err(self.error("type-mismatch", operand.span, message))
+            }
+        }
+    }
+
+    /// An integer argument, of any width.
+    pub fn integer(&mut self, expr: &Expr) -> Lowered<Ir> {
+        let operand = self.expr(expr)?;
+        self.register(operand)
+    }
+
+    /// What is still unknown in the last round has never been given a type.
+    pub fn unknown(&mut self, operand: &Operand) -> Lowered<()> {
+        if !self.env.last_round {
+            return Ok(());
+        }
+        Err(self.error("no-value", operand.span, "this has no value"))
+    }
+
+    /// `(type)expression`
+    pub fn cast(&mut self, to: &TypeName, operand: &Expr, span: Span) -> Lowered<Operand> {
+        let target = self.resolve_type(to)?;
+        let value = self.expr(operand)?;
+        self.cast_to(value, target, span)
+    }
+
+    /// Converts a value explicitly.
+    pub fn cast_to(&mut self, value: Operand, target: Type, span: Span) -> Lowered<Operand> {
+        if value.is_unknown() {
+            return Ok(Operand { span, ..value });
+        }
+        
+        match &target {
+            Type::Integer { .. } | Type::Enum { .. } => {
+                let register = match &value.ty {
+                    Type::Array { .. } => self.array_as_integer(&value)?,
+                    ty if ty.is_scalar() => self.register(value)?,
+                    ty => return Err(self.bad_cast(ty, &target, span)),
+                };
+                let narrowed = self.narrow(&target, register);
+                Ok(Operand::scalar(target, narrowed, span))
+            }
+            Type::Bool => {
+                let truth = self.truth(value)?.bool_to_int();
+                Ok(Operand::scalar(Type::Bool, truth, span))
+            }
+            Type::Pointer { to, space } => {
+                let space = match (&value.ty, space) {
+                    (Type::Pointer { space, .. }, AddressSpace::Unknown) => *space,
+                    (_, AddressSpace::Unknown) => self.probe.address_space,
+                    _ => *space,
+                };
+                let ty = Type::Pointer { to: to.clone(), space };
+                let register = match &value.repr {
+                    Repr::Memory(_) | Repr::Text(_) if !value.ty.is_scalar() => self.address_of(&value)?,
+                    _ => self.register(value)?,
+                };
+                Ok(Operand::scalar(ty, register, span))
+            }
+            Type::String { capacity } => self.cast_to_string(value, *capacity, span),
+            Type::Array { element, length } => self.cast_to_array(value, element, *length, span),
+            ty if *ty == value.ty => Ok(Operand { span, ..value }),
+            _ => Err(self.bad_cast(&value.ty, &target, span)),
+        }
+    }
+
+    fn bad_cast(&mut self, from: &Type, to: &Type, span: Span) -> super::Reported {
+        self.error("invalid-cast", span, format!("cannot cast from {from} to {to}"))
+    }
+
+    fn cast_to_string(&mut self, value: Operand, capacity: u32, span: Span) -> Lowered<Operand> {
+        if !matches!(value.ty, Type::String { .. }) {
+            return Err(self.bad_cast(&value.ty, &Type::String { capacity }, span));
+        }
+        let capacity = if capacity == 0 { value.ty.size() } else { capacity };
+        let ty = Type::String { capacity };
+        let slot = self.slot_for(&ty);
+        self.store(Ir::Slot(slot), &value, &ty)?;
+        Ok(Operand::memory(ty, Ir::Slot(slot), span))
+    }
+
+    fn array_as_integer(&mut self, value: &Operand) -> Lowered<Ir> {
+        let size = value.ty.size();
+        let address = self.materialize(value)?;
+        match size {
+            1 | 2 | 4 | 8 => {
+                let ty = Type::Integer { bits: (size * 8) as u8, signed: false };
+                Ok(self.load_scalar(&ty, address))
+            }
+            _ => Err(self.bad_cast(&value.ty, &Type::U64, value.span)),
+        }
+    }
+
+    fn cast_to_array(&mut self, value: Operand, element: &Type, length: u32, span: Span) -> Lowered<Operand> {
+        let from = value.ty.size();
+        let length = if length == 0 { from / element.size().max(1) } else { length };
+        let ty = Type::Array { element: element.clone().into(), length };
+        if from != ty.size() {
+            let message = format!("cannot cast {} ({from} bytes) to {ty} ({} bytes)", value.ty, ty.size());
+            return Err(self.error("invalid-cast", span, message));
+        }
+        let source_ty = value.ty.clone();
+        let slot = self.slot_for(&ty);
+        self.store(Ir::Slot(slot), &value, &source_ty)?;
+        Ok(Operand::memory(ty, Ir::Slot(slot), span))
+    }
+
+    /// Cuts an I64 to an integer type's width and extends it again, so that it is canonical.
+    pub fn narrow(&mut self, ty: &Type, value: Ir) -> Ir {
+        let bits = ty.size() * 8;
+        if bits >= 64 || bits == 0 {
+            return value;
+        }
+        if let Ir::Const { value, .. } = value {
+            let shift = 64 - bits;
+            let shifted = value << shift;
+            let extended = if ty.is_signed() { shifted >> shift } else { ((shifted as u64) >> shift) as i64 };
+            return Ir::int(extended);
+        }
+        let narrow = Ir::convert(Conversion::Truncate, Scalar::of_bits(bits as u8), value);
+        let extend = if ty.is_signed() { Conversion::SignExtend } else { Conversion::ZeroExtend };
+        let wide = Ir::convert(extend, Scalar::I64, narrow);
+        self.bind(Scalar::I64, wide)
+    }
+
+    /// The type that a written type stands for.
+    pub fn resolve_type(&mut self, name: &TypeName) -> Lowered<Type> {
+        match &name.kind {
+            TypeNameKind::Named(text) => self.named_type(text, name.span),
+            TypeNameKind::Struct(text) => self.struct_type(&format!("struct {text}"), name.span),
+            TypeNameKind::Union(text) => self.struct_type(&format!("union {text}"), name.span),
+            TypeNameKind::Enum(text) => match self.info.enum_type(text) {
+                Some(info) => Ok(Type::Enum { info }),
+                None => Err(self.error("unknown-type", name.span, format!("there is no enum {text}"))),
+            },
+            TypeNameKind::Pointer(to) => {
+                let to = self.pointee_type(to)?;
+                Ok(Type::pointer(to, AddressSpace::Unknown))
+            }
+            TypeNameKind::Array(element, length) => {
+                let element = self.resolve_type(element)?;
+                let length = match length {
+                    None => 0,
+                    Some(length) => self.constant_u32(length, "the length of an array")?,
+                };
+                Ok(match element {
+                    Type::String { .. } => Type::String { capacity: length },
+                    Type::Buffer { .. } => Type::Buffer { capacity: length },
+                    Type::Inet => Type::Inet,
+                    element => Type::Array { element: element.into(), length },
+                })
+            }
+            TypeNameKind::Typeof(inner) => self.type_of(inner),
+        }
+    }
+
+    /// A pointer may point to a struct that nobody knows the fields of.
+    fn pointee_type(&mut self, to: &TypeName) -> Lowered<Type> {
+        match &to.kind {
+            TypeNameKind::Named(text) if text == "void" => Ok(Type::Void),
+            _ => self.resolve_type(to),
+        }
+    }
+
+    /// The type of a type or of an expression, which is not evaluated.
+    pub fn type_of(&mut self, of: &TypeOrExpr) -> Lowered<Type> {
+        match of {
+            TypeOrExpr::Type(name) => self.resolve_type(name),
+            TypeOrExpr::Expr(expr) => {
+                let plan = self.plan.clone();
+                let (_, operand) = self.nested(|this| this.expr(expr));
+                *self.plan = plan;
+                operand.map(|operand| operand.ty)
+            }
+        }
+    }
+
+    fn named_type(&mut self, name: &str, span: Span) -> Lowered<Type> {
+        if let Some(ty) = builtin_type(name) {
+            return Ok(ty);
+        }
+        match self.info.typedef(name) {
+            Some(ty) => Ok(ty),
+            None => {
+                let diagnostic = Diagnostic::error("unknown-type", span, format!("there is no type {name}"))
+                    .hint("integers are int8 … int64 and uint8 … uint64; kernel structures are written struct NAME");
+                Err(self.report(diagnostic))
+            }
+        }
+    }
+
+    fn struct_type(&mut self, name: &str, span: Span) -> Lowered<Type> {
+        match self.info.struct_type(name) {
+            Some(info) => Ok(Type::Struct(info)),
+            None => {
+                let message = format!("there is no {name} in the kernel's type information");
+                Err(self.error("unknown-type", span, message))
+            }
+        }
+    }
+}
+
+/// bpftrace's own types, and C's under the names that headers use.
+fn builtin_type(name: &str) -> Option<Type> {
+    let integer = |bits, signed| Some(Type::Integer { bits, signed });
+    match name {
+        "bool" | "_Bool" => Some(Type::Bool),
+        "int8" | "int8_t" | "char" | "signed char" | "s8" => integer(8, true),
+        "int16" | "int16_t" | "short" | "short int" | "s16" => integer(16, true),
+        "int32" | "int32_t" | "int" | "signed int" | "signed" | "s32" => integer(32, true),
+        "int64" | "int64_t" | "long" | "long int" | "long long" | "long long int" | "s64" => integer(64, true),
+        "uint8" | "uint8_t" | "unsigned char" | "u8" => integer(8, false),
+        "uint16" | "uint16_t" | "unsigned short" | "unsigned short int" | "u16" => integer(16, false),
+        "uint32" | "uint32_t" | "unsigned int" | "unsigned" | "u32" => integer(32, false),
+        "uint64" | "uint64_t" | "unsigned long" | "unsigned long int" | "unsigned long long" | "u64" => {
+            integer(64, false)
+        }
+        "size_t" | "uintptr_t" => integer(64, false),
+        "string" => Some(Type::String { capacity: 0 }),
+        "buffer" => Some(Type::Buffer { capacity: 0 }),
+        "inet" => Some(Type::Inet),
+        "void" => Some(Type::Void),
+        _ => None,
+    }
+}

@@ -1,0 +1,309 @@
+//! Expressions: the dispatch, literals, identifiers, calls, and compile-time constants.
+
+use crate::diagnostics::Diagnostic;
+use crate::ir::{Expr as Ir, Stmt};
+use crate::stdlib::{self, CallSite, Lower};
+use crate::syntax::ast::{BinaryOp, Expr, ExprKind, Ident, OffsetStep, Span, TypeOrExpr, UnaryOp};
+use crate::types::Type;
+
+use super::{Lowered, Lowerer, Operand, Repr};
+
+impl Lowerer<'_> {
+    /// Lowers an expression; what it needs beforehand is emitted.
+    pub fn expr(&mut self, expr: &Expr) -> Lowered<Operand> {
+        let span = expr.span;
+        match &expr.kind {
+            ExprKind::Integer(value) => Ok(integer_literal(*value, span)),
+            ExprKind::String(text) => Ok(text_literal(text.clone(), span)),
+            ExprKind::Bool(value) => Ok(Operand::scalar(Type::Bool, Ir::int(i64::from(*value)), span)),
+            ExprKind::Identifier(name) => self.identifier(name, span),
+            ExprKind::Variable(name) => self.read_variable(name, span),
+            ExprKind::Map { name, key } => self.read_map(name, key.as_deref(), span),
+            ExprKind::Positional(index) => Ok(self.positional(*index, span)),
+            ExprKind::PositionalCount => Ok(Operand::integer(self.env.parameters.len() as i64, span)),
+            ExprKind::Call { name, arguments } => self.call(name, arguments, span, false),
+            ExprKind::Sizeof(of) => {
+                let size = self.type_of(of)?.size();
+                Ok(Operand { ty: Type::U64, ..integer_literal(u64::from(size), span) })
+            }
+            ExprKind::Offsetof { of, path } => self.offset_of(of, path, span),
+            ExprKind::Typeinfo(_) => self.unsupported("typeinfo", span),
+            ExprKind::Unary { operator, operand } => self.unary(*operator, operand, span),
+            ExprKind::Step { target, increment, prefix } => self.step(target, *increment, *prefix, span),
+            ExprKind::Binary { operator: BinaryOp::And, left, right } => self.logical(left, right, true, span),
+            ExprKind::Binary { operator: BinaryOp::Or, left, right } => self.logical(left, right, false, span),
+            ExprKind::Binary { operator, left, right } => {
+                let left = self.expr(left)?;
+                let right = self.expr(right)?;
+                self.binary(*operator, left, right, span)
+            }
+            ExprKind::Ternary { condition, then, otherwise } => {
+                self.ternary(condition, then.as_deref(), otherwise, span)
+            }
+            ExprKind::If { condition, then, otherwise } => self.if_value(condition, then, otherwise.as_ref(), span),
+            ExprKind::Field { object, field } => self.field(object, field, span),
+            ExprKind::TupleField { object, index, index_span } => {
+                let object = self.expr(object)?;
+                self.element(object, i64::from(*index), *index_span, span)
+            }
+            ExprKind::Index { object, index } => self.index(object, index, span),
+            ExprKind::Cast { to, operand } => self.cast(to, operand, span),
+            ExprKind::Tuple(elements) => self.tuple(elements, span),
+            ExprKind::Record(fields) => self.record(fields, span),
+            ExprKind::Block(block) => self.block_value(block, span),
+            ExprKind::Comptime(inner) => self.expr(inner),
+        }
+    }
+
+    /// What the grammar knows and the compiler does not yet.
+    pub fn unsupported<T>(&mut self, what: &str, span: Span) -> Lowered<T> {
+        Err(self.error("not-supported-yet", span, format!("{what} is not supported yet")))
+    }
+
+    fn identifier(&mut self, name: &str, span: Span) -> Lowered<Operand> {
+        if stdlib::find(name).is_some() {
+            let name = Ident { name: name.to_string(), span };
+            return self.call(&name, &[], span, false);
+        }
+        if let Some((info, value)) = self.info.enum_constant(name) {
+            return Ok(Operand::scalar(Type::Enum { info }, Ir::int(value), span));
+        }
+        Err(self.unknown_name(name, span))
+    }
+
+    fn unknown_name(&mut self, name: &str, span: Span) -> super::Reported {
+        let mut diagnostic = Diagnostic::error("unknown-name", span, format!("unknown name {name}"));
+        let names = stdlib::entries().map(|entry| entry.name);
+        if let Some(near) = crate::semantics::nearest::nearest(name, names) {
+            diagnostic = diagnostic.hint(format!("did you mean {near}?"));
+        }
+        self.report(diagnostic)
+    }
+
+    /// A call, or a name used without parentheses. `statement`: its value is not used.
+    pub fn call(
+        &mut self,
+        name: &Ident,
+        arguments: &[TypeOrExpr],
+        span: Span,
+        statement: bool,
+    ) -> Lowered<Operand> {
+        let Some(entry) = stdlib::find(&name.name) else {
+            return Err(self.unknown_name(&name.name, name.span));
+        };
+        let site = CallSite { name: &name.name, name_span: name.span, span, arguments, statement };
+        self.check_call(entry, &site)?;
+        match entry.lower {
+            Lower::Value(lower) => lower(self, &site),
+            Lower::Aggregate(_) => {
+                let message = format!("{}() can only be assigned to a map", entry.name);
+                let hint = format!("write @name = {}(…) or @name[key] = {}(…)", entry.name, entry.name);
+                Err(self.report(Diagnostic::error("aggregate-outside-map", span, message).hint(hint)))
+            }
+            Lower::Planned => self.unsupported(&format!("{}()", entry.name), span),
+        }
+    }
+
+    /// What every call must meet: the number of arguments, the probe type, safety.
+    pub fn check_call(&mut self, entry: &stdlib::Entry, site: &CallSite) -> Lowered<()> {
+        let count = site.arguments.len();
+        let (least, most) = entry.arguments;
+        if count < least || most.is_some_and(|most| count > most) {
+            let message = format!("{}() takes {}, not {count}", entry.name, argument_range(least, most));
+            let diagnostic = Diagnostic::error("wrong-argument-count", site.span, message);
+            return Err(self.report(diagnostic.hint(entry.signatures.join("; "))));
+        }
+        if !entry.probes.is_empty() && !entry.probes.contains(&self.probe.provider) {
+            let message = format!("{} cannot be used in a {} probe", entry.name, self.probe.provider);
+            let hint = format!("it works in: {}", entry.probes.join(", "));
+            return Err(self.report(Diagnostic::error("wrong-probe-type", site.span, message).hint(hint)));
+        }
+        if entry.is_unsafe && !self.env.allow_unsafe {
+            let message = format!("{}() is unsafe: it changes the traced system", entry.name);
+            let diagnostic = Diagnostic::error("unsafe-function", site.span, message);
+            return Err(self.report(diagnostic.hint("allow it with --unsafe, or with %unsafe on in a notebook cell")));
+        }
+        Ok(())
+    }
+
+    fn positional(&mut self, index: u32, span: Span) -> Operand {
+        let text = (index as usize).checked_sub(1).and_then(|i| self.env.parameters.get(i)).cloned();
+        match text {
+            None => Operand { flexible: true, ..Operand::integer(0, span) },
+            Some(text) => match parse_integer(&text) {
+                Some(value) => Operand { span, ..Operand::integer(value, span) },
+                None => text_literal(text, span),
+            },
+        }
+    }
+
+    fn tuple(&mut self, elements: &[Expr], span: Span) -> Lowered<Operand> {
+        let mut operands = Vec::new();
+        for element in elements {
+            operands.push(self.expr(element)?);
+        }
+        if operands.iter().any(Operand::is_unknown) && !self.env.last_round {
+            return Ok(Operand::void(span));
+        }
+        let ty = Type::tuple(operands.iter().map(|operand| operand.ty.clone()).collect());
+        let slot = Ir::Slot(self.slot_for(&ty));
+        self.build(slot.clone(), &ty, &operands)?;
+        Ok(Operand::memory(ty, slot, span))
+    }
+
+    fn record(&mut self, fields: &[(Ident, Expr)], span: Span) -> Lowered<Operand> {
+        let mut operands = Vec::new();
+        for (_, value) in fields {
+            operands.push(self.expr(value)?);
+        }
+        if operands.iter().any(Operand::is_unknown) && !self.env.last_round {
+            return Ok(Operand::void(span));
+        }
+        let types = fields.iter().zip(&operands).map(|((name, _), operand)| (name.name.clone(), operand.ty.clone()));
+        let ty = Type::Record(types.collect::<Vec<_>>().into());
+        let slot = Ir::Slot(self.slot_for(&ty));
+        self.build(slot.clone(), &ty, &operands)?;
+        Ok(Operand::memory(ty, slot, span))
+    }
+
+    fn offset_of(&mut self, of: &TypeOrExpr, path: &[OffsetStep], span: Span) -> Lowered<Operand> {
+        let mut ty = self.type_of(of)?;
+        let mut offset = 0;
+        for step in path {
+            match step {
+                OffsetStep::Field(name) => {
+                    let (at, field_ty) = self.field_place(&ty, name)?;
+                    offset += at;
+                    ty = field_ty;
+                }
+                OffsetStep::Index(index) => match ty {
+                    Type::Array { element, .. } => {
+                        offset += element.size() * *index as u32;
+                        ty = (*element).clone();
+                    }
+                    _ => return Err(self.error("not-an-array", span, format!("{ty} is not an array"))),
+                },
+            }
+        }
+        Ok(Operand { ty: Type::U64, ..integer_literal(u64::from(offset), span) })
+    }
+
+    fn unary(&mut self, operator: UnaryOp, operand: &Expr, span: Span) -> Lowered<Operand> {
+        // A negated literal is a literal.
+        if let (UnaryOp::Negate, ExprKind::Integer(value)) = (operator, &operand.kind) {
+            return self.negative_literal(*value, span);
+        }
+        if operator == UnaryOp::AddressOf {
+            return self.take_address(operand, span);
+        }
+        let value = self.expr(operand)?;
+        if value.is_unknown() && !self.env.last_round {
+            return Ok(Operand::void(span));
+        }
+        self.apply_unary(operator, value, span)
+    }
+
+    fn negative_literal(&mut self, value: u64, span: Span) -> Lowered<Operand> {
+        if value > i64::MIN.unsigned_abs() {
+            return Err(self.error("integer-overflow", span, format!("-{value} does not fit 64 bits")));
+        }
+        let negative = (value as i64).wrapping_neg();
+        let bits = [8, 16, 32].into_iter().find(|bits| negative >= -(1i64 << (bits - 1))).unwrap_or(64);
+        Ok(Operand::scalar(Type::Integer { bits, signed: true }, Ir::int(negative), span))
+    }
+
+    /// A `u32` known at compile time.
+    pub fn constant_u32(&mut self, expr: &Expr, what: &str) -> Lowered<u32> {
+        let value = self.constant_integer(expr, what)?;
+        match u32::try_from(value) {
+            Ok(value) => Ok(value),
+            Err(_) => Err(self.error("constant-range", expr.span, format!("{what} must be between 0 and {}", u32::MAX))),
+        }
+    }
+
+    /// An integer known at compile time.
+    pub fn constant_integer(&mut self, expr: &Expr, what: &str) -> Lowered<i64> {
+        let operand = self.expr(expr)?;
+        match operand.constant() {
+            Some(value) => Ok(value),
+            None => Err(self.error("not-a-constant", expr.span, format!("{what} must be a constant integer"))),
+        }
+    }
+
+    /// A string known at compile time.
+    pub fn constant_text(&mut self, argument: &TypeOrExpr, what: &str) -> Lowered<String> {
+        let expr = self.value_argument(argument)?;
+        let operand = self.expr(expr)?;
+        match operand.repr {
+            Repr::Text(text) => Ok(text),
+            Repr::Scalar(Ir::Const { value, .. }) if matches!(expr.kind, ExprKind::Positional(_)) => {
+                Ok(value.to_string())
+            }
+            _ => Err(self.error("not-a-constant", expr.span, format!("{what} must be a string literal"))),
+        }
+    }
+
+    /// An argument that must be a value, not a type.
+    pub fn value_argument<'e>(&mut self, argument: &'e TypeOrExpr) -> Lowered<&'e Expr> {
+        match argument {
+            TypeOrExpr::Expr(expr) => Ok(expr),
+            TypeOrExpr::Type(name) => {
+                Err(self.error("type-as-value", name.span, "expected a value here, found a type"))
+            }
+        }
+    }
+
+    /// An expression whose value nobody wants.
+    pub fn evaluate(&mut self, expr: &Expr) -> Lowered<()> {
+        self.emit(Stmt::At(expr.span));
+        match &expr.kind {
+            ExprKind::Call { name, arguments } => self.call(name, arguments, expr.span, true).map(|_| ()),
+            _ => self.expr(expr).map(|_| ()),
+        }
+    }
+}
+
+/// A non-negative literal: the smallest signed type that holds it, `uint64` beyond.
+pub fn integer_literal(value: u64, span: Span) -> Operand {
+    let ty = match value {
+        0..=0x7f => Type::I8,
+        0x80..=0x7fff => Type::Integer { bits: 16, signed: true },
+        0x8000..=0x7fff_ffff => Type::I32,
+        _ if i64::try_from(value).is_ok() => Type::I64,
+        _ => Type::U64,
+    };
+    let flexible = ty.is_signed();
+    Operand { flexible, ..Operand::scalar(ty, Ir::int(value as i64), span) }
+}
+
+/// A string literal with room for its NUL.
+pub fn text_literal(text: String, span: Span) -> Operand {
+    let ty = Type::String { capacity: text.len() as u32 + 1 };
+    Operand { ty, repr: Repr::Text(text), span, flexible: false }
+}
+
+fn argument_range(least: usize, most: Option<usize>) -> String {
+    let plural = |n: usize| if n == 1 { "argument" } else { "arguments" };
+    match most {
+        None => format!("at least {least} {}", plural(least)),
+        Some(0) => "no arguments".to_string(),
+        Some(most) if most == least => format!("{least} {}", plural(least)),
+        Some(most) => format!("{least} to {most} {}", plural(most)),
+    }
+}
+
+/// A parameter that reads as an integer in any base, with a sign or a duration.
+fn parse_integer(text: &str) -> Option<i64> {
+    let (negative, digits) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text),
+    };
+    let value = if let Some(hex) = digits.strip_prefix("0x").or(digits.strip_prefix("0X")) {
+        u64::from_str_radix(hex, 16).ok()?
+    } else if digits.len() > 1 && digits.starts_with('0') {
+        u64::from_str_radix(digits, 8).ok()?
+    } else {
+        digits.parse::<u64>().ok()?
+    };
+    Some(if negative { (value as i64).wrapping_neg() } else { value as i64 })
+}

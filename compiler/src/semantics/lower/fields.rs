@@ -1,0 +1,298 @@
+//! Access to parts: struct fields, tuple elements, array elements, a probe's `args`.
+
+use crate::diagnostics::Diagnostic;
+use crate::ir::{Conversion, Expr as Ir, Op, Scalar, Stmt};
+use crate::semantics::nearest::nearest;
+use crate::semantics::probes::Arguments;
+use crate::syntax::ast::{Expr, ExprKind, Ident, Span};
+use crate::types::{AddressSpace, StructField, StructType, Type};
+
+use super::{Lowered, Lowerer, Operand, Repr};
+
+impl Lowerer<'_> {
+    pub fn field(&mut self, object: &Expr, field: &Ident, span: Span) -> Lowered<Operand> {
+        if matches!(&object.kind, ExprKind::Identifier(name) if name == "args") {
+            return self.argument(field, span);
+        }
+        let object = self.expr(object)?;
+        if object.is_unknown() && !self.env.last_round {
+            return Ok(Operand::void(span));
+        }
+        match object.ty.clone() {
+            Type::Record(_) => self.record_field(object, field, span),
+            Type::Struct(info) => {
+                let member = self.find_field(&info, field)?;
+                self.member(object.repr, &member, span)
+            }
+            Type::Pointer { to, space } => match self.complete(&to) {
+                Type::Struct(info) => {
+                    let member = self.find_field(&info, field)?;
+                    let address = self.register(object)?;
+                    self.member(Repr::Remote { address, space }, &member, span)
+                }
+                _ => Err(self.no_fields(&to, field)),
+            },
+            other => Err(self.no_fields(&other, field)),
+        }
+    }
+
+    fn no_fields(&mut self, ty: &Type, field: &Ident) -> super::Reported {
+        let message = format!("cannot access field '{}' on an expression of type '{ty}'", field.name);
+        let diagnostic = Diagnostic::error("no-such-field", field.span, message);
+        let hint = "cast it to a pointer to the structure first: ((struct NAME *)value).field";
+        self.report(if ty.is_integer() { diagnostic.hint(hint) } else { diagnostic })
+    }
+
+    /// The fields of a structure that was only named so far.
+    fn complete(&self, ty: &Type) -> Type {
+        match ty {
+            Type::Struct(info) if info.fields.is_empty() => match self.info.struct_type(&info.name) {
+                Some(info) => Type::Struct(info),
+                None => ty.clone(),
+            },
+            other => other.clone(),
+        }
+    }
+
+    fn find_field(&mut self, info: &StructType, field: &Ident) -> Lowered<StructField> {
+        if let Some(member) = info.fields.iter().find(|member| member.name == field.name) {
+            return Ok(member.clone());
+        }
+        let message = format!("{} has no field '{}'", info.name, field.name);
+        let mut diagnostic = Diagnostic::error("no-such-field", field.span, message);
+        if let Some(near) = nearest(&field.name, info.fields.iter().map(|member| member.name.as_str())) {
+            diagnostic = diagnostic.hint(format!("did you mean {near}?"));
+        } else if !info.fields.is_empty() && info.fields.len() <= 12 {
+            let names: Vec<&str> = info.fields.iter().map(|member| member.name.as_str()).collect();
+            diagnostic = diagnostic.hint(format!("its fields are {}", names.join(", ")));
+        }
+        Err(self.report(diagnostic))
+    }
+
+    /// Offset and type of a field, for `offsetof`.
+    pub fn field_place(&mut self, ty: &Type, field: &Ident) -> Lowered<(u32, Type)> {
+        let ty = match ty {
+            Type::Pointer { to, .. } => self.complete(to),
+            other => self.complete(other),
+        };
+        match &ty {
+            Type::Struct(info) => {
+                let member = self.find_field(info, field)?;
+                Ok((member.offset, member.ty))
+            }
+            other => Err(self.no_fields(other, field)),
+        }
+    }
+
+    /// A member of a structure that lies in memory.
+    fn member(&mut self, object: Repr, member: &StructField, span: Span) -> Lowered<Operand> {
+        let ty = self.complete(&member.ty);
+        let (address, space) = match object {
+            Repr::Remote { address, space } => {
+                (Ir::binary(Op::Add, address, Ir::int(i64::from(member.offset))), space)
+            }
+            Repr::Memory(address) => {
+                let address = address.offset(member.offset);
+                (Ir::convert(Conversion::ToInteger, Scalar::I64, address), AddressSpace::Bpf)
+            }
+            _ => return Ok(Operand::void(span)),
+        };
+        let address = self.bind(Scalar::I64, address);
+        let value = match char_array(&ty) {
+            Some(capacity) => self.string_at(address, space, capacity, span),
+            None => self.place(ty, address, space, span)?,
+        };
+        match member.bitfield {
+            Some((offset, width)) => self.bitfield(value, offset, width, span),
+            None => Ok(value),
+        }
+    }
+
+    fn bitfield(&mut self, value: Operand, offset: u8, width: u8, span: Span) -> Lowered<Operand> {
+        let ty = value.ty.clone();
+        let register = self.register(value)?;
+        let left = Ir::int(64 - i64::from(offset) - i64::from(width));
+        let right = Ir::int(64 - i64::from(width));
+        let op = if ty.is_signed() { Op::AShr } else { Op::LShr };
+        let result = self.bind(Scalar::I64, Ir::binary(op, Ir::binary(Op::Shl, register, left), right));
+        Ok(Operand::scalar(ty, result, span))
+    }
+
+    /// A fixed `char` array is a string, NUL or not.
+    fn string_at(&mut self, address: Ir, space: AddressSpace, capacity: u32, span: Span) -> Operand {
+        let ty = Type::String { capacity };
+        if space == AddressSpace::Bpf {
+            return Operand::memory(ty, Ir::convert(Conversion::ToPointer, Scalar::Pointer, address), span);
+        }
+        let slot = Ir::Slot(self.slot_for(&ty));
+        self.probe_read(slot.clone(), capacity, address, space);
+        Operand::memory(ty, slot, span)
+    }
+
+    /// `args.name`
+    fn argument(&mut self, field: &Ident, span: Span) -> Lowered<Operand> {
+        let probe = self.probe;
+        probe.depends.set(true);
+        match &probe.arguments {
+            Arguments::Tracepoint(info) => {
+                let member = self.find_field(info, field)?;
+                if member.data_loc {
+                    return self.data_location(&member, span);
+                }
+                if self.complete(&member.ty).is_scalar() {
+                    return self.member(Repr::Memory(Ir::Context), &member, span);
+                }
+                // The context is not memory that helpers take: what does not fit a register is
+                // read as any kernel memory is.
+                let address = Ir::convert(Conversion::ToInteger, Scalar::I64, Ir::Context);
+                self.member(Repr::Remote { address, space: AddressSpace::Kernel }, &member, span)
+            }
+            Arguments::Raw(list) => {
+                let Some(index) = list.iter().position(|(name, _)| *name == field.name) else {
+                    let names: Vec<&str> = list.iter().map(|(name, _)| name.as_str()).collect();
+                    let message = format!("{} has no argument '{}'", probe.name, field.name);
+                    let hint = match nearest(&field.name, names.iter().copied()) {
+                        Some(near) => format!("did you mean {near}?"),
+                        None => format!("its arguments are {}", names.join(", ")),
+                    };
+                    return Err(self.report(Diagnostic::error("no-such-field", field.span, message).hint(hint)));
+                };
+                let ty = list.get(index).map_or(Type::U64, |(_, ty)| ty.clone());
+                let address = Ir::Context.offset(8 * index as u32);
+                let value = self.bind(Scalar::I64, Ir::load(Scalar::I64, address));
+                let value = if ty.is_integer() { self.narrow(&ty, value) } else { value };
+                Ok(Operand::scalar(in_kernel(ty), value, span))
+            }
+            Arguments::Unavailable(reason) => {
+                let message = format!("args is not available: {reason}");
+                Err(self.error("no-arguments", span, message))
+            }
+            _ => {
+                let message = format!("args is not available in a {} probe", probe.provider);
+                Err(self.error("no-arguments", span, message))
+            }
+        }
+    }
+
+    /// `__data_loc`: where in the record the bytes lie.
+    fn data_location(&mut self, member: &StructField, span: Span) -> Lowered<Operand> {
+        let word = self.load_scalar(&Type::U32, Ir::Context.offset(member.offset));
+        let offset = Ir::binary(Op::And, word, Ir::int(0xffff));
+        let base = Ir::convert(Conversion::ToInteger, Scalar::I64, Ir::Context);
+        let address = self.bind(Scalar::I64, Ir::binary(Op::Add, base, offset));
+        let to = match &member.ty {
+            Type::Array { element, .. } => (**element).clone(),
+            _ => Type::I8,
+        };
+        Ok(Operand::scalar(Type::pointer(to, AddressSpace::Kernel), address, span))
+    }
+
+    fn record_field(&mut self, object: Operand, field: &Ident, span: Span) -> Lowered<Operand> {
+        let Type::Record(fields) = &object.ty else { return Ok(Operand::void(span)) };
+        let Some(index) = fields.iter().position(|(name, _)| *name == field.name) else {
+            return Err(self.no_fields(&object.ty, field));
+        };
+        let index_span = field.span;
+        self.element(object, index as i64, index_span, span)
+    }
+
+    /// Element `index` of a tuple or record.
+    pub fn element(&mut self, object: Operand, index: i64, index_span: Span, span: Span) -> Lowered<Operand> {
+        if object.is_unknown() && !self.env.last_round {
+            return Ok(Operand::void(span));
+        }
+        let types = super::memory::element_types(&object.ty);
+        if !matches!(object.ty, Type::Tuple(_) | Type::Record(_)) {
+            let message = format!("'.{index}' needs a tuple, not {}", object.ty);
+            return Err(self.error("not-a-tuple", span, message));
+        }
+        let offsets = object.ty.element_offsets();
+        let place = usize::try_from(index).ok().and_then(|i| Some((types.get(i)?, offsets.get(i)?)));
+        let Some((ty, offset)) = place else {
+            let message = format!("index {index} is out of bounds for a tuple of {} elements", types.len());
+            return Err(self.error("index-out-of-bounds", index_span, message));
+        };
+        let address = self.materialize(&object)?.offset(*offset);
+        Ok(self.in_memory(ty, address, span))
+    }
+
+    /// `x[i]`
+    pub fn index(&mut self, object: &Expr, index: &Expr, span: Span) -> Lowered<Operand> {
+        let object = self.expr(object)?;
+        match object.ty.clone() {
+            Type::Void => self.unknown(&object).map(|()| Operand::void(span)),
+            Type::Tuple(_) => {
+                let at = self.constant_integer(index, "the index of a tuple")?;
+                self.element(object, at, index.span, span)
+            }
+            Type::Array { element, length } => self.array_element(object, &element, length, index, span),
+            Type::String { capacity } => self.array_element(object, &Type::I8, capacity, index, span),
+            Type::Pointer { to, space } => {
+                let at = self.integer(index)?;
+                let scale = Ir::int(i64::from(to.size().max(1)));
+                let base = self.register(object)?;
+                let address = self.bind(Scalar::I64, Ir::binary(Op::Add, base, Ir::binary(Op::Mul, at, scale)));
+                let ty = self.complete(&to);
+                self.place(ty, address, space, span)
+            }
+            other => {
+                let message = format!("the index operator [] can not be used on a value of type {other}");
+                Err(self.error("not-an-array", span, message))
+            }
+        }
+    }
+
+    fn array_element(&mut self, object: Operand, element: &Type, length: u32, index: &Expr, span: Span) -> Lowered<Operand> {
+        let at = self.expr(index)?;
+        if let Some(constant) = at.constant()
+            && !(0..i64::from(length)).contains(&constant)
+        {
+            let message = format!("index {constant} is out of bounds for an array of {length} elements");
+            return Err(self.error("index-out-of-bounds", index.span, message));
+        }
+        let at = self.register(at)?;
+        let scale = Ir::int(i64::from(element.size()));
+        match object.repr.clone() {
+            Repr::Remote { address, space } => {
+                let address = self.bind(Scalar::I64, Ir::binary(Op::Add, address, Ir::binary(Op::Mul, at, scale)));
+                self.place(element.clone(), address, space, span)
+            }
+            _ => {
+                let base = self.materialize(&object)?;
+                let at = self.bounded(at, length);
+                let offset = Ir::binary(Op::Mul, at, scale);
+                let address = Ir::Offset { base: Box::new(base), by: Box::new(offset) };
+                let address = self.bind(Scalar::Pointer, address);
+                Ok(self.in_memory(element, address, span))
+            }
+        }
+    }
+
+    /// An index that the verifier knows to be below `length`; what is beyond becomes 0.
+    fn bounded(&mut self, index: Ir, length: u32) -> Ir {
+        if matches!(index, Ir::Const { .. }) {
+            return index;
+        }
+        let opaque = self.bind(Scalar::I64, Ir::Opaque(Box::new(index)));
+        let result = self.new_var(Scalar::I64);
+        let inside = Ir::binary(Op::ULt, opaque.clone(), Ir::int(i64::from(length)));
+        let then = vec![Stmt::Set(result, opaque)];
+        self.emit(Stmt::If { condition: inside, then, otherwise: vec![Stmt::Set(result, Ir::int(0))] });
+        Ir::Var(result)
+    }
+}
+
+/// Pointers that the kernel hands to a raw tracepoint point into the kernel.
+fn in_kernel(ty: Type) -> Type {
+    match ty {
+        Type::Pointer { to, space: AddressSpace::Unknown } => Type::Pointer { to, space: AddressSpace::Kernel },
+        other => other,
+    }
+}
+
+fn char_array(ty: &Type) -> Option<u32> {
+    match ty {
+        Type::Array { element, length } if **element == Type::I8 && *length > 0 => Some(*length),
+        _ => None,
+    }
+}

@@ -1,0 +1,122 @@
+//! Statements and blocks.
+
+use crate::diagnostics::Diagnostic;
+use crate::ir::Stmt as IrStmt;
+use crate::syntax::ast::{BinaryOp, Block, Expr, ExprKind, Span, Stmt, StmtKind};
+
+use super::aggregates::aggregate_call;
+use super::{Lowered, Lowerer, Operand, Reported};
+
+impl Lowerer<'_> {
+    /// Lowers a block in a scope of its own. Errors of several statements are all reported.
+    pub fn block(&mut self, block: &Block) -> Lowered<()> {
+        self.scopes.enter();
+        let mut result = self.statements(&block.statements);
+        if let Some(last) = &block.result {
+            result = result.and(self.evaluate(last));
+        }
+        self.scopes.leave();
+        result
+    }
+
+    /// A block whose last expression is its value.
+    pub fn block_value(&mut self, block: &Block, span: Span) -> Lowered<Operand> {
+        self.scopes.enter();
+        let result = self.statements(&block.statements);
+        let value = match &block.result {
+            Some(last) => self.expr(last),
+            None => Ok(Operand::void(span)),
+        };
+        self.scopes.leave();
+        result.and(value)
+    }
+
+    fn statements(&mut self, statements: &[Stmt]) -> Lowered<()> {
+        let mut result = Ok(());
+        for statement in statements {
+            self.emit(IrStmt::At(statement.span));
+            if let Err(reported) = self.statement(statement) {
+                result = Err(reported);
+            }
+        }
+        result
+    }
+
+    fn statement(&mut self, statement: &Stmt) -> Result<(), Reported> {
+        let span = statement.span;
+        match &statement.kind {
+            StmtKind::Expr(expr) => self.evaluate(expr),
+            StmtKind::Discard(expr) => self.expr(expr).map(|_| ()),
+            StmtKind::Let { id, variable, type_name, value } => {
+                self.let_variable(*id, (&variable.name, variable.span), type_name.as_ref(), value.as_ref())
+            }
+            StmtKind::Assign { target, operator, value } => self.assignment(target, *operator, value, span),
+            StmtKind::If { condition, then, otherwise } => self.if_statement(condition, then, otherwise.as_ref()),
+            StmtKind::While { condition, body } => self.while_loop(condition, body),
+            StmtKind::For { id, variable, iterable, body } => self.for_loop(*id, variable, iterable, body, span),
+            StmtKind::Unroll { count, body } => self.unroll(count, body),
+            StmtKind::Block(block) => self.block(block),
+            StmtKind::Break => {
+                self.require_loop("break", span)?;
+                self.emit(IrStmt::Break);
+                Ok(())
+            }
+            StmtKind::Continue => {
+                self.require_loop("continue", span)?;
+                self.emit(IrStmt::Continue);
+                Ok(())
+            }
+            StmtKind::Return(value) => {
+                let value = value.as_ref().map(|value| self.integer(value)).transpose()?;
+                self.emit(IrStmt::Return(value));
+                Ok(())
+            }
+            StmtKind::Import(_) => self.unsupported("import in a block", span),
+        }
+    }
+
+    fn if_statement(&mut self, condition: &Expr, then: &Block, otherwise: Option<&Block>) -> Lowered<()> {
+        let condition = self.condition(condition)?;
+        let (then, first) = self.nested(|this| this.block(then));
+        let (otherwise, second) = self.nested(|this| match otherwise {
+            Some(block) => this.block(block),
+            None => Ok(()),
+        });
+        self.emit(IrStmt::If { condition, then, otherwise });
+        first.and(second)
+    }
+
+    /// `target = value`, `target op= value`
+    fn assignment(&mut self, target: &Expr, operator: Option<BinaryOp>, value: &Expr, span: Span) -> Lowered<()> {
+        if let (ExprKind::Map { name, key }, Some((entry, _, _))) = (&target.kind, aggregate_call(value)) {
+            if operator.is_some() {
+                let message = format!("{}() can only be assigned with =", entry.name);
+                return Err(self.error("invalid-operator", span, message));
+            }
+            return self.assign_aggregate(name, key.as_deref(), value, target.span);
+        }
+        let value = match operator {
+            None => self.expr(value)?,
+            Some(operator) => {
+                let old = self.expr(target)?;
+                let old = if old.is_unknown() { Operand::integer(0, target.span) } else { old };
+                let value = self.expr(value)?;
+                self.binary(operator, old, value, span)?
+            }
+        };
+        self.assign(target, value)
+    }
+
+    /// Stores a value in a variable or a map.
+    pub fn assign(&mut self, target: &Expr, value: Operand) -> Lowered<()> {
+        match &target.kind {
+            ExprKind::Variable(name) => self.assign_variable(target, name, value),
+            ExprKind::Map { name, key } => self.assign_map(name, key.as_deref(), value, target.span),
+            _ => {
+                let message = "only variables and maps can be assigned to";
+                let hint = "structures and arrays of the traced system are read-only";
+                Err(self.report(Diagnostic::error("invalid-assignment", target.span, message).hint(hint)))
+            }
+        }
+    }
+}

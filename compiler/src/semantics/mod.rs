@@ -1,0 +1,17 @@
+//! From syntax tree to typed programs and the plan around them.
+
+pub mod arch;
+pub mod config;
+pub mod environment;
+#[cfg(test)]
+pub mod fake;
+pub mod format_string;
+pub mod lower;
+pub mod nearest;
+mod plan_builder;
+pub mod probes;
+mod rounds;
+pub mod widen;
+
+pub use plan_builder::PlanBuilder;
+pub use rounds::{Analysis, analyse};

@@ -1,0 +1,130 @@
+//! Collects what a script needs beside its programs: maps, events, formats, losses.
+
+use crate::ir::MapIndex;
+use crate::plan::{Control, EventPlan, Loss, MapKind, MapPlan, MapRole, UserMap};
+use crate::semantics::environment::{KeyInfo, MapInfo};
+use crate::semantics::lower::maps::present_offset;
+use crate::types::Type;
+
+/// Grows while programs are lowered; indices stay what they are.
+#[derive(Clone, Debug, Default)]
+pub struct PlanBuilder {
+    pub maps: Vec<MapPlan>,
+    pub events: Vec<EventPlan>,
+    pub losses: Vec<Loss>,
+    pub time_formats: Vec<String>,
+    pub cgroup_filters: Vec<String>,
+}
+
+impl PlanBuilder {
+    /// The map `@name`, with the types known by now.
+    pub fn user_map(&mut self, name: &str, info: &MapInfo, max_keys: u32) -> MapIndex {
+        let found = self.maps.iter().position(|map| matches!(&map.role, MapRole::User(user) if user.name == name));
+        if let Some(index) = found {
+            return MapIndex(index as u32);
+        }
+        let value = info.value.clone().unwrap_or(Type::U64);
+        let key = match &info.key {
+            KeyInfo::Keyed(key) => Some(key.clone()),
+            _ => None,
+        };
+        let aggregate = matches!(value, Type::Aggregate(_));
+        let kind = match (&key, aggregate, info.declared) {
+            (None, true, _) => MapKind::PerCpuArray,
+            (None, false, _) => MapKind::Array,
+            (Some(_), _, Some(declared)) => declared.kind,
+            (Some(_), true, None) => MapKind::PerCpuHash,
+            (Some(_), false, None) => MapKind::Hash,
+        };
+        let max_entries = match (&key, info.declared) {
+            (None, _) => 1,
+            (Some(_), Some(declared)) => declared.max_entries,
+            (Some(_), None) => max_keys,
+        };
+        let (key_size, value_size) = match &key {
+            Some(key) => (key.size(), value.size().max(1)),
+            None => (4, present_offset(&value) + 8),
+        };
+        let user = UserMap { name: name.to_string(), key, value, span: info.first };
+        self.add(MapPlan { role: MapRole::User(user), kind, key_size, value_size, max_entries })
+    }
+
+    fn add(&mut self, map: MapPlan) -> MapIndex {
+        self.maps.push(map);
+        MapIndex(self.maps.len() as u32 - 1)
+    }
+
+    fn singleton(&mut self, role: MapRole, kind: MapKind, key_size: u32, value_size: u32, entries: u32) -> MapIndex {
+        match self.maps.iter().position(|map| map.role == role) {
+            Some(index) => MapIndex(index as u32),
+            None => self.add(MapPlan { role, kind, key_size, value_size, max_entries: entries }),
+        }
+    }
+
+    pub fn control(&mut self) -> MapIndex {
+        self.singleton(MapRole::Control, MapKind::Array, 4, Control::SIZE, 1)
+    }
+
+    /// The size of the ring buffer is settled by the runtime.
+    pub fn ring_buffer(&mut self) -> MapIndex {
+        self.singleton(MapRole::Events, MapKind::RingBuffer, 0, 0, 0)
+    }
+
+    /// Grows with the losses; see [`PlanBuilder::finish`].
+    pub fn counters(&mut self) -> MapIndex {
+        self.singleton(MapRole::Counters, MapKind::PerCpuArray, 4, 8, 1)
+    }
+
+    pub fn stacks(&mut self, user: bool, limit: u32, max_entries: u32) -> MapIndex {
+        self.singleton(MapRole::Stacks { user, limit }, MapKind::StackTrace, 4, limit * 8, max_entries)
+    }
+
+    /// Room for values too large for the stack: one entry a program.
+    pub fn scratch(&mut self, size: u32, programs: u32) -> MapIndex {
+        self.singleton(MapRole::Scratch, MapKind::PerCpuArray, 4, size, programs)
+    }
+
+    pub fn event(&mut self, event: EventPlan) -> u32 {
+        self.events.push(event);
+        self.events.len() as u32 - 1
+    }
+
+    /// The index of a loss counter.
+    pub fn loss(&mut self, loss: Loss) -> u32 {
+        match self.losses.iter().position(|known| *known == loss) {
+            Some(index) => index as u32,
+            None => {
+                self.losses.push(loss);
+                self.losses.len() as u32 - 1
+            }
+        }
+    }
+
+    pub fn time_format(&mut self, format: &str) -> u32 {
+        index_of(&mut self.time_formats, format)
+    }
+
+    pub fn cgroup_filter(&mut self, filter: &str) -> u32 {
+        index_of(&mut self.cgroup_filters, filter)
+    }
+
+    /// Settles what depends on everything else.
+    pub fn finish(&mut self) {
+        let size = 8 * self.losses.len() as u32;
+        for map in &mut self.maps {
+            if map.role == MapRole::Counters {
+                map.value_size = size.max(8);
+            }
+        }
+    }
+}
+
+fn index_of(list: &mut Vec<String>, text: &str) -> u32 {
+    match list.iter().position(|known| known == text) {
+        Some(index) => index as u32,
+        None => {
+            list.push(text.to_string());
+            list.len() as u32 - 1
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! Probe types: from an attach point as written to the probes it stands for.
+//!
+//! One probe type a file; [`TYPES`] lists them for expansion, completion and documentation.
+
+mod function;
+pub mod glob;
+mod raw_tracepoint;
+mod special;
+mod timer;
+mod tracepoint;
+mod tracepoint_format;
+
+use std::cell::Cell;
+use std::sync::Arc;
+
+use crate::diagnostics::Diagnostic;
+use crate::kernel_info::{KernelInfo, Unavailable};
+use crate::plan::{Attach, ProgramKind};
+use crate::semantics::environment::Environment;
+use crate::semantics::nearest::nearest;
+use crate::syntax::ast::{AttachPoint, Span};
+use crate::types::{AddressSpace, StructType, Type};
+
+/// A probe type of the language.
+pub struct ProbeType {
+    pub name: &'static str,
+    /// Short names and old names.
+    pub aliases: &'static [&'static str],
+    /// `interval:ms:count`
+    pub variants: &'static [&'static str],
+    pub documentation: &'static str,
+    pub expand: Expand,
+}
+
+/// How an attach point of this type is expanded; `None`: not supported yet.
+pub type Expand = Option<fn(&Request) -> Result<Vec<Expanded>, Box<Diagnostic>>>;
+
+/// An attach point to expand, and what is known.
+pub struct Request<'a> {
+    pub point: &'a AttachPoint,
+    /// The parts behind the provider, parameters replaced.
+    pub parts: Vec<String>,
+    pub info: &'a dyn KernelInfo,
+    pub environment: &'a Environment,
+    /// The process to trace, if only one is.
+    pub pid: Option<u32>,
+}
+
+/// One probe that an attach point stands for.
+pub struct Expanded {
+    pub attach: Attach,
+    pub context: ProbeContext,
+    pub span: Span,
+}
+
+/// What a program may know of the probe it is lowered for.
+#[derive(Clone, Debug)]
+pub struct ProbeContext {
+    pub kind: ProgramKind,
+    /// The probe type's full name.
+    pub provider: &'static str,
+    /// The full name of the probe.
+    pub name: String,
+    /// Where untyped addresses point.
+    pub address_space: AddressSpace,
+    pub arguments: Arguments,
+    /// Set when lowering used something that differs from probe to probe; otherwise all probes of
+    /// an action share one program.
+    pub depends: Cell<bool>,
+}
+
+/// What `args` and `argN` are.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Arguments {
+    None,
+    Tracepoint(Arc<StructType>),
+    Raw(Vec<(String, Type)>),
+    Registers,
+    /// They exist, but could not be found out; says why.
+    Unavailable(String),
+}
+
+impl ProbeContext {
+    pub fn new(kind: ProgramKind, provider: &'static str, name: String) -> ProbeContext {
+        ProbeContext {
+            kind,
+            provider,
+            name,
+            address_space: AddressSpace::Kernel,
+            arguments: Arguments::None,
+            depends: Cell::new(false),
+        }
+    }
+}
+
+/// Every probe type of the language.
+pub static TYPES: &[ProbeType] = &[
+    special::BEGIN,
+    special::END,
+    special::SELF,
+    special::TEST,
+    special::BENCH,
+    timer::INTERVAL,
+    timer::PROFILE,
+    tracepoint::TRACEPOINT,
+    raw_tracepoint::RAW_TRACEPOINT,
+    timer::SOFTWARE,
+    timer::HARDWARE,
+    function::UPROBE,
+    function::URETPROBE,
+    function::USDT,
+    function::KPROBE,
+    function::KRETPROBE,
+    function::FENTRY,
+    function::FEXIT,
+    special::ITER,
+    special::WATCHPOINT,
+];
+
+/// The probe type of a name, short name or old name.
+pub fn find_type(name: &str) -> Option<&'static ProbeType> {
+    TYPES.iter().find(|ty| ty.name == name || ty.aliases.contains(&name))
+}
+
+/// Expands an attach point to the probes it stands for.
+pub fn expand(
+    point: &AttachPoint,
+    environment: &Environment,
+    info: &dyn KernelInfo,
+    pid: Option<u32>,
+) -> Result<Vec<Expanded>, Box<Diagnostic>> {
+    let Some(first) = point.parts.first() else {
+        return Err(Box::new(Diagnostic::error("invalid-probe", point.span, "a probe needs a type")));
+    };
+    let Some(ty) = find_type(&first.text) else {
+        let mut diagnostic = Diagnostic::error("unknown-probe-type", first.span, format!("invalid probe type: {}", first.text));
+        if let Some(near) = nearest(&first.text, TYPES.iter().map(|ty| ty.name)) {
+            diagnostic = diagnostic.hint(format!("did you mean {near}?"));
+        }
+        return Err(Box::new(diagnostic));
+    };
+    let parts = point.parts.iter().skip(1).map(|part| replace_parameters(&part.text, &environment.parameters));
+    let request = Request { point, parts: parts.collect(), info, environment, pid };
+    match ty.expand {
+        Some(expand) => expand(&request),
+        None => {
+            let message = format!("{} probes are not supported yet", ty.name);
+            Err(Box::new(Diagnostic::error("not-supported-yet", point.span, message)))
+        }
+    }
+}
+
+/// Replaces `$1` … in a part of an attach point.
+fn replace_parameters(text: &str, parameters: &[String]) -> String {
+    if !text.contains('$') {
+        return text.to_string();
+    }
+    let mut result = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find('$') {
+        let (before, after) = rest.split_at(at);
+        result.push_str(before);
+        let digits: String = after.chars().skip(1).take_while(char::is_ascii_digit).collect();
+        let index = digits.parse::<usize>().ok().and_then(|n| n.checked_sub(1));
+        match index.and_then(|index| parameters.get(index)) {
+            Some(value) => result.push_str(value),
+            None if digits.is_empty() => result.push('$'),
+            None => {}
+        }
+        rest = after.get(1 + digits.len()..).unwrap_or("");
+    }
+    result.push_str(rest);
+    result
+}
+
+impl Request<'_> {
+    fn error(&self, id: &'static str, message: impl Into<String>) -> Box<Diagnostic> {
+        Box::new(Diagnostic::error(id, self.point.span, message))
+    }
+
+    /// A message that the system could not answer.
+    fn unavailable(&self, unavailable: Unavailable) -> Box<Diagnostic> {
+        let diagnostic = Diagnostic::error("system-information", self.point.span, unavailable.reason);
+        Box::new(match unavailable.remedy {
+            Some(remedy) => diagnostic.hint(remedy),
+            None => diagnostic,
+        })
+    }
+
+    /// The wrong number of parts, with the variants that exist.
+    fn wrong_form(&self, ty: &ProbeType) -> Box<Diagnostic> {
+        let message = format!("{} probe type does not have this form: {}", ty.name, self.point.text);
+        Box::new(Diagnostic::error("invalid-probe", self.point.span, message).hint(format!("write {}", ty.variants.join(", "))))
+    }
+
+    /// Nothing of this name; proposes the nearest.
+    fn not_found<'a>(&self, what: &str, name: &str, known: impl Iterator<Item = &'a str>) -> Box<Diagnostic> {
+        let diagnostic = self.error("unknown-probe", format!("{what} not found: {name}"));
+        match nearest(name, known) {
+            Some(near) => Box::new(diagnostic.hint(format!("did you mean {near}?"))),
+            None => diagnostic,
+        }
+    }
+
+    /// Refuses wildcards that match too much.
+    fn check_limit(&self, count: usize) -> Result<(), Box<Diagnostic>> {
+        let limit = self.environment.settings.max_probes;
+        if count as u64 <= limit {
+            return Ok(());
+        }
+        let diagnostic = self.error("too-many-probes", format!("{} matches {count} probes; the limit is {limit}", self.point.text));
+        Err(Box::new(diagnostic.hint("narrow the wildcard, or raise the limit: config = { max_probes=… }")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_replaced_in_attach_points() {
+        let parameters = ["sched".to_string()];
+        assert_eq!(replace_parameters("$1_switch$2", &parameters), "sched_switch");
+        assert_eq!(replace_parameters("a$b", &parameters), "a$b");
+    }
+
+    #[test]
+    fn probe_types_are_found_by_every_name() {
+        assert_eq!(find_type("t").map(|ty| ty.name), Some("tracepoint"));
+        assert_eq!(find_type("BEGIN").map(|ty| ty.name), Some("begin"));
+        assert_eq!(find_type("kfunc").map(|ty| ty.name), Some("fentry"));
+    }
+}

@@ -1,0 +1,216 @@
+//! The driver: expands probes, lowers every action until the types have settled, and once more.
+
+use crate::diagnostics::Diagnostic;
+use crate::ir::{MapIndex, Module, Program};
+use crate::kernel_info::KernelInfo;
+use crate::plan::{Attach, MapKind, ProbePlan, ProgramKind};
+use crate::semantics::config;
+use crate::semantics::environment::{Declaration, Environment};
+use crate::semantics::lower::Lowerer;
+use crate::semantics::plan_builder::PlanBuilder;
+use crate::semantics::probes::{self, Expanded, ProbeContext};
+use crate::syntax::ast::{Item, MapDeclaration, Probe, Script};
+
+/// More rounds than any script needs: each must widen a type, and types widen a few times only.
+const MOST_ROUNDS: usize = 40;
+
+/// A script that was understood.
+pub struct Analysis {
+    pub module: Module,
+    pub builder: PlanBuilder,
+    pub probes: Vec<ProbePlan>,
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// One action block with the probes it stands for.
+struct Action<'a> {
+    probe: &'a Probe,
+    expanded: Vec<Expanded>,
+}
+
+/// Checks a script and lowers it. Several independent errors are reported together.
+pub fn analyse(
+    script: &Script,
+    environment: &mut Environment,
+    info: &dyn KernelInfo,
+    pid: Option<u32>,
+) -> Result<Analysis, Vec<Diagnostic>> {
+    let mut diagnostics = Vec::new();
+    if let Some(config) = &script.config {
+        config::apply(&mut environment.settings, config, &mut diagnostics);
+    }
+    refuse_planned(script, &mut diagnostics);
+    declare_maps(script, environment, &mut diagnostics);
+    let actions = expand(script, environment, info, pid, &mut diagnostics);
+    if diagnostics.iter().any(Diagnostic::is_error) {
+        return Err(diagnostics);
+    }
+    let mut warnings = std::mem::take(&mut diagnostics);
+    settle(&actions, environment, info);
+    environment.last_round = true;
+    let mut builder = PlanBuilder::default();
+    let (programs, probes) = lower_all(&actions, environment, info, &mut builder, &mut diagnostics);
+    if diagnostics.iter().any(Diagnostic::is_error) {
+        return Err(diagnostics);
+    }
+    warnings.extend(diagnostics);
+    let license = environment.settings.license.clone();
+    let module = Module { programs, scratch: None::<MapIndex>, license };
+    Ok(Analysis { module, builder, probes, warnings })
+}
+
+/// Lowers again and again until no type widens any more.
+fn settle(actions: &[Action], environment: &mut Environment, info: &dyn KernelInfo) {
+    for _ in 0..MOST_ROUNDS {
+        environment.changed = false;
+        let mut builder = PlanBuilder::default();
+        lower_all(actions, environment, info, &mut builder, &mut Vec::new());
+        if !environment.changed {
+            break;
+        }
+    }
+}
+
+/// What the grammar knows at the top level and the compiler does not yet.
+fn refuse_planned(script: &Script, diagnostics: &mut Vec<Diagnostic>) {
+    let mut refuse = |what: &str, span| {
+        diagnostics.push(Diagnostic::error("not-supported-yet", span, format!("{what} is not supported yet")));
+    };
+    for definition in &script.c_definitions {
+        refuse("a C definition", definition.span);
+    }
+    for import in &script.imports {
+        refuse("import", import.span);
+    }
+    for item in &script.items {
+        match item {
+            Item::Macro(item) => refuse("a macro", item.span),
+            Item::Subprogram(item) => refuse("a function definition", item.span),
+            Item::Probe(_) | Item::MapDeclaration(_) => {}
+        }
+    }
+}
+
+fn declare_maps(script: &Script, environment: &mut Environment, diagnostics: &mut Vec<Diagnostic>) {
+    for item in &script.items {
+        if let Item::MapDeclaration(declaration) = item
+            && let Err(diagnostic) = declare_map(declaration, environment)
+        {
+            diagnostics.push(*diagnostic);
+        }
+    }
+}
+
+fn declare_map(declaration: &MapDeclaration, environment: &mut Environment) -> Result<(), Box<Diagnostic>> {
+    let kind = match declaration.kind.name.as_str() {
+        "hash" => MapKind::Hash,
+        "lruhash" => MapKind::LruHash,
+        "percpuhash" => MapKind::PerCpuHash,
+        "percpulruhash" => MapKind::LruPerCpuHash,
+        other => {
+            let diagnostic = Diagnostic::error("unknown-map-kind", declaration.kind.span, format!("invalid bpf map type: {other}"));
+            return Err(Box::new(diagnostic.hint("the kinds are hash, lruhash, percpuhash and percpulruhash")));
+        }
+    };
+    use crate::syntax::ast::ExprKind;
+    let max_entries = match &declaration.max_entries {
+        Some(expr) => match expr.kind {
+            ExprKind::Integer(n @ 1..=0xffff_ffff) => n as u32,
+            _ => return Err(Box::new(Diagnostic::error("invalid-map-size", expr.span, "a map needs a constant number of entries"))),
+        },
+        None => return Err(Box::new(Diagnostic::error("invalid-map-size", declaration.span, "a map needs a number of entries"))),
+    };
+    let declared = Declaration { kind, max_entries };
+    let map = environment.map(&declaration.map.name, declaration.map.span);
+    match (&map.fixed_by, map.declared) {
+        (Some(cell), Some(has)) if has != declared => {
+            let message = format!("@{} was created otherwise in {cell}", declaration.map.name);
+            let diagnostic = Diagnostic::error("map-redeclared", declaration.span, message);
+            Err(Box::new(diagnostic.hint(format!("%drop @{} forgets it", declaration.map.name))))
+        }
+        _ => {
+            map.declared = Some(declared);
+            Ok(())
+        }
+    }
+}
+
+fn expand<'a>(
+    script: &'a Script,
+    environment: &Environment,
+    info: &dyn KernelInfo,
+    pid: Option<u32>,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Vec<Action<'a>> {
+    let mut actions = Vec::new();
+    for item in &script.items {
+        let Item::Probe(probe) = item else { continue };
+        let mut expanded = Vec::new();
+        for point in &probe.attach_points {
+            match probes::expand(point, environment, info, pid) {
+                Ok(found) if found.is_empty() => {
+                    let message = format!("no probes match {}", point.text);
+                    diagnostics.push(Diagnostic::warning("no-match", point.span, message));
+                }
+                Ok(found) => expanded.extend(found),
+                Err(diagnostic) => diagnostics.push(*diagnostic),
+            }
+        }
+        actions.push(Action { probe, expanded });
+    }
+    actions
+}
+
+/// Lowers every action for every kind of probe it stands for.
+fn lower_all(
+    actions: &[Action],
+    environment: &mut Environment,
+    info: &dyn KernelInfo,
+    builder: &mut PlanBuilder,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> (Vec<Program>, Vec<ProbePlan>) {
+    let mut programs = Vec::new();
+    let mut plans = Vec::new();
+    for action in actions {
+        // One program for each provider, unless it depends on the very probe.
+        let mut shared: Vec<(ProgramKind, &str, usize)> = Vec::new();
+        for expanded in &action.expanded {
+            let context = &expanded.context;
+            let key = (context.kind, context.provider);
+            let known = shared.iter().find(|(kind, provider, _)| (*kind, *provider) == key);
+            let index = match known {
+                Some((_, _, index)) => *index,
+                None => {
+                    let index = programs.len();
+                    let program = lower_one(action.probe, context, index, environment, info, builder, diagnostics);
+                    programs.push(program);
+                    if !context.depends.get() {
+                        shared.push((context.kind, context.provider, index));
+                    }
+                    index
+                }
+            };
+            plans.push(plan(expanded, index));
+        }
+    }
+    (programs, plans)
+}
+
+fn lower_one(
+    probe: &Probe,
+    context: &ProbeContext,
+    index: usize,
+    environment: &mut Environment,
+    info: &dyn KernelInfo,
+    builder: &mut PlanBuilder,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Program {
+    let symbol = format!("{}_{}", context.provider, index + 1);
+    let lowerer = Lowerer::new(environment, info, builder, context, index, diagnostics);
+    lowerer.program(symbol, probe.predicate.as_ref(), &probe.body)
+}
+
+fn plan(expanded: &Expanded, program: usize) -> ProbePlan {
+    let attach: Attach = expanded.attach.clone();
+    ProbePlan { name: expanded.context.name.clone(), span: expanded.span, attach, program }
+}

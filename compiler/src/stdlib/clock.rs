@@ -1,0 +1,107 @@
+//! Time: clocks, time stamps, and how they are written.
+
+use crate::ir::{Expr as Ir, Helper, Op, Scalar};
+use crate::plan::EventPlan;
+use crate::semantics::lower::{Lowered, Lowerer, Operand};
+use crate::syntax::ast::{ExprKind, TypeOrExpr};
+use crate::types::Type;
+
+use super::{CallSite, Entry, Lower, Mode};
+
+pub const ENTRIES: &[Entry] = &[
+    Entry {
+        name: "nsecs",
+        signatures: &["timestamp nsecs", "timestamp nsecs([monotonic|boot|tai])"],
+        documentation: "Nanoseconds of a kernel clock; `boot` (since boot, time in suspend included) unless another is named.",
+        example: "tracepoint:syscalls:sys_enter_read { @start[tid] = nsecs; }",
+        arguments: (0, Some(1)),
+        lower: Lower::Value(nsecs),
+        ..Entry::BASE
+    },
+    Entry {
+        name: "elapsed",
+        signatures: &["uint64 elapsed"],
+        documentation: "Nanoseconds since the cell or script started.",
+        example: "interval:s:1 { printf(\"%d\\n\", elapsed); }",
+        lower: Lower::Value(elapsed),
+        ..Entry::BASE
+    },
+    Entry {
+        name: "jiffies",
+        signatures: &["uint64 jiffies"],
+        documentation: "The kernel's jiffies.",
+        example: "begin { printf(\"%d\\n\", jiffies); }",
+        kernel: Some("5.9"),
+        lower: Lower::Value(|lowerer, call| {
+            let value = lowerer.helper(Helper::JIFFIES64, vec![]);
+            Ok(Operand::scalar(Type::U64, value, call.span))
+        }),
+        ..Entry::BASE
+    },
+    Entry {
+        name: "time",
+        signatures: &["void time(const string fmt)"],
+        documentation: "Prints the wall-clock time at which the event is processed, in a format of strftime(3).",
+        example: "interval:s:1 { time(\"%H:%M:%S\\n\"); }",
+        mode: Mode::Asynchronous,
+        arguments: (0, Some(1)),
+        lower: Lower::Value(time),
+        ..Entry::BASE
+    },
+    Entry {
+        name: "strftime",
+        signatures: &["timestamp strftime(const string fmt, int64 timestamp_ns)"],
+        documentation: "Formats nanoseconds since boot as wall-clock time, as strftime(3) does; `%f` gives microseconds. The result can only be printed.",
+        example: "interval:s:1 { printf(\"%s\\n\", strftime(\"%H:%M:%S\", nsecs)); }",
+        mode: Mode::Asynchronous,
+        arguments: (2, Some(2)),
+        lower: Lower::Value(strftime),
+        ..Entry::BASE
+    },
+];
+
+fn nsecs(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
+    let clock = match call.arguments {
+        [] => "boot",
+        [TypeOrExpr::Expr(expr)] => match &expr.kind {
+            ExprKind::Identifier(name) => name.as_str(),
+            _ => "",
+        },
+        _ => "",
+    };
+    let helper = match clock {
+        "boot" => Helper::KTIME_GET_BOOT_NS,
+        "monotonic" => Helper::KTIME_GET_NS,
+        "tai" => Helper::KTIME_GET_TAI_NS,
+        "sw_tai" => return lowerer.unsupported("nsecs(sw_tai)", call.span),
+        _ => return Err(lowerer.error("invalid-argument", call.span, "nsecs() takes monotonic, boot, tai or sw_tai")),
+    };
+    let value = lowerer.helper(helper, vec![]);
+    Ok(Operand::scalar(Type::U64, value, call.span))
+}
+
+fn elapsed(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
+    let control = lowerer.plan.control();
+    let start = Ir::load(Scalar::I64, Ir::MapValue { map: control, offset: crate::plan::Control::START });
+    let now = lowerer.helper(Helper::KTIME_GET_BOOT_NS, vec![]);
+    let value = lowerer.bind(Scalar::I64, Ir::binary(Op::Sub, now, start));
+    Ok(Operand::scalar(Type::U64, value, call.span))
+}
+
+fn time(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
+    let format = match call.arguments.first() {
+        Some(format) => lowerer.constant_text(format, "the format of time()")?,
+        None => "%H:%M:%S\n".to_string(),
+    };
+    lowerer.signal(EventPlan::Time { format });
+    Ok(Operand::void(call.span))
+}
+
+fn strftime(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
+    let [format, stamp] = call.arguments else { return Ok(Operand::void(call.span)) };
+    let format = lowerer.constant_text(format, "the format of strftime()")?;
+    let stamp = lowerer.value_argument(stamp)?;
+    let value = lowerer.integer(stamp)?;
+    let format = lowerer.plan.time_format(&format);
+    Ok(Operand::scalar(Type::Timestamp { format }, value, call.span))
+}

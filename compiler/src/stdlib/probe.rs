@@ -1,0 +1,127 @@
+//! The probe that fired: its name, its arguments, its registers.
+
+use crate::diagnostics::Diagnostic;
+use crate::semantics::arch::NATIVE;
+use crate::semantics::lower::{Lowered, Lowerer, Operand, text_literal};
+use crate::semantics::nearest::nearest;
+use crate::semantics::probes::Arguments;
+use crate::types::Type;
+
+use super::symbols::context_word;
+use super::{CallSite, Entry, Lower, Mode};
+
+/// Probes whose context is `struct pt_regs` at a function's entry or return.
+const FUNCTIONS: &[&str] = &["kprobe", "kretprobe", "uprobe", "uretprobe"];
+
+pub const ENTRIES: &[Entry] = &[
+    Entry {
+        name: "probe",
+        signatures: &["string probe"],
+        documentation: "The full name of the probe that fired.",
+        example: "tracepoint:syscalls:sys_enter_* { @[probe] = count(); }",
+        mode: Mode::CompileTime,
+        lower: Lower::Value(|lowerer, call| {
+            lowerer.probe.depends.set(true);
+            Ok(text_literal(lowerer.probe.name.clone(), call.span))
+        }),
+        ..Entry::BASE
+    },
+    Entry {
+        name: "func",
+        signatures: &["string func"],
+        documentation: "The name of the function that is traced.",
+        example: "uprobe:libc:*alloc { @[func] = count(); }",
+        mode: Mode::CompileTime,
+        probes: FUNCTIONS,
+        lower: Lower::Value(|lowerer, call| {
+            lowerer.probe.depends.set(true);
+            let name = lowerer.probe.name.rsplit(':').next().unwrap_or_default().to_string();
+            Ok(text_literal(name, call.span))
+        }),
+        ..Entry::BASE
+    },
+    Entry {
+        name: "args",
+        signatures: &["struct args"],
+        documentation: "The arguments of the tracepoint or function, by name: `args.filename`.",
+        example: "tracepoint:syscalls:sys_enter_openat { printf(\"%s\\n\", str(args.filename)); }",
+        probes: &["tracepoint", "rawtracepoint"],
+        lower: Lower::Value(args),
+        ..Entry::BASE
+    },
+    Entry {
+        name: "argN",
+        signatures: &["uint64 arg0, arg1, …"],
+        documentation: "The N-th argument of the function or raw tracepoint, counted from 0.",
+        example: "uprobe:libc:malloc { @ = hist(arg0); }",
+        probes: &["kprobe", "uprobe", "rawtracepoint"],
+        lower: Lower::Value(numbered),
+        ..Entry::BASE
+    },
+    Entry {
+        name: "retval",
+        signatures: &["uint64 retval"],
+        documentation: "The value that the traced function returned.",
+        example: "uretprobe:libc:malloc { @[retval == 0] = count(); }",
+        probes: &["kretprobe", "uretprobe"],
+        lower: Lower::Value(|lowerer, call| {
+            let value = context_word(lowerer, NATIVE.return_value);
+            Ok(Operand::scalar(Type::U64, value, call.span))
+        }),
+        ..Entry::BASE
+    },
+    Entry {
+        name: "reg",
+        signatures: &["uint64 reg(const string name)"],
+        documentation: "The contents of a register; names depend on the architecture.",
+        example: "uprobe:libc:malloc { printf(\"%s\\n\", usym(reg(\"ip\"))); }",
+        probes: &["kprobe", "kretprobe", "uprobe", "uretprobe", "profile", "software", "hardware"],
+        arguments: (1, Some(1)),
+        lower: Lower::Value(register),
+        ..Entry::BASE
+    },
+];
+
+/// `args` as a whole; fields are handled where fields are.
+fn args(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
+    lowerer.unsupported("args as a whole value", call.span)
+}
+
+fn numbered(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
+    let index: u32 = call.name.strip_prefix("arg").and_then(|digits| digits.parse().ok()).unwrap_or(u32::MAX);
+    if let Arguments::Raw(_) = lowerer.probe.arguments {
+        // bpf_raw_tracepoint_args holds up to twelve.
+        if index >= 12 {
+            return Err(lowerer.error("no-such-argument", call.span, "a raw tracepoint has at most 12 arguments"));
+        }
+        let value = context_word(lowerer, index * 8);
+        return Ok(Operand::scalar(Type::U64, value, call.span));
+    }
+    let Some(offset) = NATIVE.arguments.get(index as usize) else {
+        let message = format!("arguments beyond arg{} are not passed in registers", NATIVE.arguments.len() - 1);
+        let hint = "read them from the stack: *(uint64*)(reg(\"sp\") + 8)";
+        return Err(lowerer.report(Diagnostic::error("no-such-argument", call.span, message).hint(hint)));
+    };
+    let value = context_word(lowerer, *offset);
+    Ok(Operand::scalar(Type::I64, value, call.span))
+}
+
+fn register(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
+    let Some(argument) = call.arguments.first() else { return Ok(Operand::void(call.span)) };
+    let name = lowerer.constant_text(argument, "the name of a register")?;
+    match NATIVE.offsets.iter().find(|(known, _)| *known == name) {
+        Some((_, offset)) => {
+            let value = context_word(lowerer, *offset);
+            Ok(Operand::scalar(Type::U64, value, call.span))
+        }
+        None => {
+            let message = format!("'{name}' is not a register of this architecture");
+            let mut diagnostic = Diagnostic::error("unknown-register", call.span, message);
+            if let Some(near) = nearest(&name, NATIVE.offsets.iter().map(|(known, _)| *known)) {
+                diagnostic = diagnostic.hint(format!("did you mean {near}?"));
+            }
+            Err(lowerer.report(diagnostic))
+        }
+    }
+}
+

@@ -1,0 +1,181 @@
+//! Who runs: process, thread, user, cgroup, CPU.
+
+use crate::ir::{Expr as Ir, Helper, Op, Stmt};
+use crate::semantics::lower::{Lowered, Lowerer, Operand};
+use crate::syntax::ast::{ExprKind, TypeOrExpr};
+use crate::types::{AddressSpace, Type};
+
+use super::{CallSite, Entry, Lower, Mode};
+
+pub const ENTRIES: &[Entry] = &[
+    Entry {
+        name: "pid",
+        signatures: &["uint32 pid", "uint32 pid([curr_ns|init])"],
+        documentation: "The process ID of the current thread, as seen from the PID namespace of probebook, or from the initial one with `init`.",
+        example: "tracepoint:syscalls:sys_enter_openat { @[pid] = count(); }",
+        arguments: (0, Some(1)),
+        lower: Lower::Value(|lowerer, call| process_id(lowerer, call, true)),
+        ..Entry::BASE
+    },
+    Entry {
+        name: "tid",
+        signatures: &["uint32 tid", "uint32 tid([curr_ns|init])"],
+        documentation: "The thread ID of the current thread, as seen from the PID namespace of probebook, or from the initial one with `init`.",
+        example: "tracepoint:syscalls:sys_enter_read { @start[tid] = nsecs; }",
+        arguments: (0, Some(1)),
+        lower: Lower::Value(|lowerer, call| process_id(lowerer, call, false)),
+        ..Entry::BASE
+    },
+    Entry {
+        name: "uid",
+        signatures: &["uint64 uid"],
+        documentation: "The user ID of the current thread, as seen from the initial namespace.",
+        example: "tracepoint:syscalls:sys_enter_execve { @[uid] = count(); }",
+        lower: Lower::Value(|lowerer, call| {
+            let both = lowerer.helper(Helper::GET_CURRENT_UID_GID, vec![]);
+            unsigned(lowerer, Ir::binary(Op::And, both, Ir::int(0xffff_ffff)), call)
+        }),
+        ..Entry::BASE
+    },
+    Entry {
+        name: "gid",
+        signatures: &["uint64 gid"],
+        documentation: "The group ID of the current thread, as seen from the initial namespace.",
+        example: "tracepoint:syscalls:sys_enter_execve { @[gid] = count(); }",
+        lower: Lower::Value(|lowerer, call| {
+            let both = lowerer.helper(Helper::GET_CURRENT_UID_GID, vec![]);
+            unsigned(lowerer, Ir::binary(Op::LShr, both, Ir::int(32)), call)
+        }),
+        ..Entry::BASE
+    },
+    Entry {
+        name: "comm",
+        signatures: &["string comm"],
+        documentation: "The name of the current thread (at most 15 bytes).",
+        example: "tracepoint:raw_syscalls:sys_enter { @[comm] = count(); }",
+        lower: Lower::Value(comm),
+        ..Entry::BASE
+    },
+    Entry {
+        name: "cgroup",
+        signatures: &["uint64 cgroup"],
+        documentation: "The ID of the cgroup (v2) that the current process belongs to.",
+        example: "tracepoint:syscalls:sys_enter_openat /cgroup == 1/ { @[comm] = count(); }",
+        lower: Lower::Value(|lowerer, call| {
+            let id = lowerer.helper(Helper::GET_CURRENT_CGROUP_ID, vec![]);
+            unsigned(lowerer, id, call)
+        }),
+        ..Entry::BASE
+    },
+    Entry {
+        name: "curtask",
+        signatures: &["struct task_struct * curtask"],
+        documentation: "The kernel's `struct task_struct` of the current task.",
+        example: "tracepoint:sched:sched_switch { printf(\"%d\\n\", curtask.pid); }",
+        lower: Lower::Value(current_task),
+        ..Entry::BASE
+    },
+    Entry {
+        name: "cpu",
+        signatures: &["uint32 cpu"],
+        documentation: "The number of the CPU that runs the probe.",
+        example: "profile:hz:99 { @[cpu] = count(); }",
+        lower: Lower::Value(|lowerer, call| {
+            let id = lowerer.helper(Helper::GET_SMP_PROCESSOR_ID, vec![]);
+            Ok(Operand::scalar(Type::U32, id, call.span))
+        }),
+        ..Entry::BASE
+    },
+    Entry {
+        name: "numaid",
+        signatures: &["uint32 numaid"],
+        documentation: "The number of the NUMA node that runs the probe.",
+        example: "profile:hz:99 { @[numaid] = count(); }",
+        lower: Lower::Value(|lowerer, call| {
+            let id = lowerer.helper(Helper::GET_NUMA_NODE_ID, vec![]);
+            Ok(Operand::scalar(Type::U32, id, call.span))
+        }),
+        ..Entry::BASE
+    },
+    Entry {
+        name: "ncpus",
+        signatures: &["uint64 ncpus"],
+        documentation: "The number of CPUs.",
+        example: "begin { printf(\"%d\\n\", ncpus); }",
+        mode: Mode::CompileTime,
+        lower: Lower::Value(|lowerer, call| {
+            let cpus = i64::from(lowerer.info.possible_cpus());
+            Ok(Operand::scalar(Type::U64, Ir::int(cpus), call.span))
+        }),
+        ..Entry::BASE
+    },
+    Entry {
+        name: "rand",
+        signatures: &["uint32 rand"],
+        documentation: "A pseudo-random number.",
+        example: "interval:ms:10 { @ = hist(rand % 100); }",
+        lower: Lower::Value(|lowerer, call| {
+            let number = lowerer.helper(Helper::GET_PRANDOM_U32, vec![]);
+            let number = lowerer.narrow(&Type::U32, number);
+            Ok(Operand::scalar(Type::U32, number, call.span))
+        }),
+        ..Entry::BASE
+    },
+];
+
+fn unsigned(lowerer: &mut Lowerer, value: Ir, call: &CallSite) -> Lowered<Operand> {
+    let value = lowerer.bind(crate::ir::Scalar::I64, value);
+    Ok(Operand::scalar(Type::U64, value, call.span))
+}
+
+fn process_id(lowerer: &mut Lowerer, call: &CallSite, process: bool) -> Lowered<Operand> {
+    let initial = match call.arguments {
+        [] => false,
+        [TypeOrExpr::Expr(expr)] => match &expr.kind {
+            ExprKind::Identifier(name) if name == "init" => true,
+            ExprKind::Identifier(name) if name == "curr_ns" => false,
+            _ => return Err(namespace_error(lowerer, call)),
+        },
+        _ => return Err(namespace_error(lowerer, call)),
+    };
+    let namespace = lowerer.info.pid_namespace().filter(|_| !initial);
+    let value = match namespace {
+        None => {
+            let both = lowerer.helper(Helper::GET_CURRENT_PID_TGID, vec![]);
+            let shift = Ir::binary(Op::LShr, both.clone(), Ir::int(32));
+            let value = if process { shift } else { Ir::binary(Op::And, both, Ir::int(0xffff_ffff)) };
+            lowerer.bind(crate::ir::Scalar::I64, value)
+        }
+        Some((device, inode)) => {
+            // struct bpf_pidns_info { u32 pid; u32 tgid; }
+            let slot = Ir::Slot(lowerer.new_slot(8, 8));
+            lowerer.emit(Stmt::Zero { to: slot.clone(), size: 8, align: 8 });
+            let arguments = vec![Ir::int(device as i64), Ir::int(inode as i64), slot.clone(), Ir::int(8)];
+            lowerer.helper(Helper::GET_NS_CURRENT_PID_TGID, arguments);
+            lowerer.load_scalar(&Type::U32, slot.offset(if process { 4 } else { 0 }))
+        }
+    };
+    Ok(Operand::scalar(Type::U32, value, call.span))
+}
+
+fn namespace_error(lowerer: &mut Lowerer, call: &CallSite) -> crate::semantics::lower::Reported {
+    let message = format!("{}() takes curr_ns or init", call.name);
+    lowerer.error("invalid-argument", call.span, message)
+}
+
+fn comm(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
+    let ty = Type::String { capacity: 16 };
+    let slot = Ir::Slot(lowerer.slot_for(&ty));
+    // The helper pads with zeros (strscpy_pad), so the bytes serve as a map key.
+    lowerer.helper(Helper::GET_CURRENT_COMM, vec![slot.clone(), Ir::int(16)]);
+    Ok(Operand::memory(ty, slot, call.span))
+}
+
+fn current_task(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
+    let address = lowerer.helper(Helper::GET_CURRENT_TASK, vec![]);
+    let ty = match lowerer.info.struct_type("struct task_struct") {
+        Some(info) => Type::pointer(Type::Struct(info), AddressSpace::Kernel),
+        None => Type::U64,
+    };
+    Ok(Operand::scalar(ty, address, call.span))
+}

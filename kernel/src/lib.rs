@@ -1,0 +1,4 @@
+//! The kernel: Jupyter wire protocol, cells, magics, rendering, command line.
+
+pub mod install;
+pub mod jupyter;

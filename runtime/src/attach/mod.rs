@@ -1,0 +1,142 @@
+//! Attaches programs to what triggers them, one kind of probe a file.
+
+mod hardware;
+mod interval;
+mod kprobe;
+mod perf;
+mod profile;
+mod raw_tracepoint;
+mod software;
+mod tracepoint;
+mod unsupported;
+mod uprobe;
+
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::sync::mpsc;
+use std::thread;
+
+use probebook_compiler::kernel_info::Unavailable;
+use probebook_compiler::plan::{Attach, ProbePlan};
+use probebook_compiler::syntax::ast::Span;
+
+use crate::loader::privilege::Refusal;
+use crate::system::System;
+
+/// A program that hangs on something. Dropping it detaches, which may take 0.1 s.
+pub struct Attachment {
+    /// Closed first.
+    _link: OwnedFd,
+    _event: Option<OwnedFd>,
+}
+
+/// What attaching needs to know of the world.
+#[derive(Clone, Copy)]
+pub struct Surroundings<'a> {
+    pub system: &'a System,
+    /// Only this process is of interest (`-p`, `-c`).
+    pub pid: Option<u32>,
+}
+
+/// A program, and what its `bpf_get_attach_cookie` gives at this probe.
+#[derive(Clone, Copy)]
+pub struct Target<'a> {
+    pub program: BorrowedFd<'a>,
+    pub cookie: u64,
+}
+
+/// A probe could not be attached.
+#[derive(Debug, thiserror::Error)]
+#[error("could not attach {probe}: {reason}")]
+pub struct AttachError {
+    /// As `probe` gives it.
+    pub probe: String,
+    pub span: Span,
+    pub reason: Reason,
+}
+
+/// Why not.
+#[derive(Debug, thiserror::Error)]
+pub enum Reason {
+    /// There is nothing of that name; `config = { missing_probes = … }` says what then.
+    #[error("{0}")]
+    Missing(String),
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    #[error("{0}")]
+    Unavailable(#[from] Unavailable),
+    /// The kernel was built without it.
+    #[error("this kernel has no {feature}")]
+    NoKernelSupport { feature: &'static str },
+    #[error("{0} probes are not supported yet")]
+    Unsupported(&'static str),
+    #[error("{action}: {source}")]
+    System { action: &'static str, source: io::Error },
+}
+
+impl Reason {
+    /// A failed system call, explained if it is a matter of permission.
+    fn of(source: io::Error, action: &'static str) -> Reason {
+        match Refusal::of(&source, action) {
+            Some(refusal) => refusal.into(),
+            None => Reason::System { action, source },
+        }
+    }
+}
+
+/// Attaches a program to one probe. Probes that are run rather than attached give nothing.
+pub fn attach(
+    probe: &ProbePlan,
+    target: Target<'_>,
+    surroundings: &Surroundings<'_>,
+) -> Result<Vec<Attachment>, AttachError> {
+    let attached = match &probe.attach {
+        Attach::Begin | Attach::End | Attach::Signal { .. } => Ok(Vec::new()),
+        Attach::Interval { period_ns } => interval::attach(target, *period_ns, surroundings),
+        Attach::Profile { rate } => profile::attach(target, *rate, surroundings),
+        Attach::Tracepoint { category, name } => tracepoint::attach(target, category, name, surroundings),
+        Attach::RawTracepoint { name } => raw_tracepoint::attach(target, name),
+        Attach::Software { event, period } => software::attach(target, *event, *period, surroundings),
+        Attach::Hardware { event, period } => hardware::attach(target, *event, *period, surroundings),
+        Attach::Uprobe { path, offset, returns, .. } => {
+            uprobe::attach(target, path, *offset, *returns, surroundings)
+        }
+        Attach::Kprobe { symbol, offset, returns } => kprobe::attach(target, symbol, *offset, *returns),
+        Attach::Fentry { .. } | Attach::Iter { .. } | Attach::Watchpoint { .. } => unsupported::attach(&probe.attach),
+    };
+    attached.map_err(|reason| AttachError { probe: probe.name.clone(), span: probe.span, reason })
+}
+
+/// Closes what takes long to close, on a thread of its own.
+pub struct Reaper {
+    sender: mpsc::Sender<Doomed>,
+}
+
+/// Things whose end nobody should have to wait for.
+#[derive(Default)]
+pub struct Doomed {
+    pub attachments: Vec<Attachment>,
+    pub programs: Vec<OwnedFd>,
+    /// Answered when all is closed.
+    pub done: Option<mpsc::Sender<()>>,
+}
+
+impl Reaper {
+    pub fn new() -> io::Result<Reaper> {
+        let (sender, receiver) = mpsc::channel::<Doomed>();
+        thread::Builder::new().name("reaper".into()).spawn(move || {
+            for doomed in receiver {
+                let Doomed { attachments, programs, done } = doomed;
+                drop(attachments);
+                drop(programs);
+                done.map(|done| done.send(()));
+            }
+        })?;
+        Ok(Reaper { sender })
+    }
+
+    pub fn reap(&self, doomed: Doomed) {
+        // Without the thread they are closed here, which is slow but right.
+        drop(self.sender.send(doomed));
+    }
+}

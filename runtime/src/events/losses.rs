@@ -1,0 +1,112 @@
+//! Counts what was lost, where it was lost.
+
+use std::io;
+use std::sync::Arc;
+
+use probebook_compiler::plan::{Loss, MapRole, Plan};
+
+use super::sink::{LossKind, LossReport};
+use crate::maps::LiveMap;
+
+/// The counters of one trace: what they mean, and what has been told already.
+pub struct LossCounters {
+    counters: Option<Arc<LiveMap>>,
+    losses: Vec<Counted>,
+    missed: Vec<(String, u64)>,
+}
+
+struct Counted {
+    kind: LossKind,
+    /// The map to which lost keys belong.
+    full: Option<Arc<LiveMap>>,
+    told: u64,
+}
+
+impl LossCounters {
+    /// `maps` are those of the plan.
+    pub fn new(plan: &Plan, maps: &[Arc<LiveMap>]) -> LossCounters {
+        let counters = maps.iter().find(|map| map.plan().role == MapRole::Counters).cloned();
+        let losses = plan.losses.iter().map(|loss| counted(loss, maps)).collect();
+        LossCounters { counters, losses, missed: Vec::new() }
+    }
+
+    /// What was lost since the last call.
+    pub fn read(&mut self) -> io::Result<Vec<LossReport>> {
+        let Some(counters) = &self.counters else { return Ok(Vec::new()) };
+        let Some(value) = counters.io().lookup(&0u32.to_ne_bytes())? else { return Ok(Vec::new()) };
+        let (_, stride) = counters.copies();
+        let mut reports = Vec::new();
+        for (index, loss) in self.losses.iter_mut().enumerate() {
+            let total = sum(&value, stride, index);
+            let new = total.saturating_sub(loss.told);
+            if new > 0 {
+                loss.told = total;
+                loss.full.as_ref().inspect(|map| map.add_lost_keys(new));
+                reports.push(LossReport { kind: loss.kind.clone(), new, total });
+            }
+        }
+        Ok(reports)
+    }
+
+    /// Notes how often the kernel has skipped a probe so far; gives what is new.
+    pub fn note_missed(&mut self, probe: &str, total: u64) -> Option<LossReport> {
+        let known = self.missed.iter_mut().find(|(name, _)| name == probe);
+        let before = known.as_ref().map_or(0, |(_, count)| *count);
+        let new = total.saturating_sub(before);
+        match known {
+            Some((_, count)) => *count = total,
+            None => self.missed.push((probe.to_owned(), total)),
+        }
+        (new > 0).then(|| LossReport { kind: LossKind::Missed { probe: probe.to_owned() }, new, total })
+    }
+
+    /// Everything that was ever lost.
+    pub fn totals(&self) -> Vec<LossReport> {
+        let counted = self.losses.iter().map(|loss| (loss.kind.clone(), loss.told));
+        let missed = self.missed.iter().map(|(probe, count)| (LossKind::Missed { probe: probe.clone() }, *count));
+        counted.chain(missed).filter(|(_, total)| *total > 0).map(|(kind, total)| LossReport { kind, new: 0, total }).collect()
+    }
+}
+
+fn counted(loss: &Loss, maps: &[Arc<LiveMap>]) -> Counted {
+    let map = |index: &usize| maps.get(*index);
+    match loss {
+        Loss::Event => Counted { kind: LossKind::Events, full: None, told: 0 },
+        Loss::MapFull(index) => {
+            let name = map(index).and_then(|map| map.user()).map(|user| user.name.clone()).unwrap_or_default();
+            Counted { kind: LossKind::MapFull { map: name }, full: map(index).cloned(), told: 0 }
+        }
+        Loss::Stack(index) => {
+            let user = map(index).is_some_and(|map| matches!(map.plan().role, MapRole::Stacks { user: true, .. }));
+            Counted { kind: LossKind::Stacks { user }, full: None, told: 0 }
+        }
+    }
+}
+
+/// Word `index` of all CPUs' copies, added up.
+fn sum(value: &[u8], stride: usize, index: usize) -> u64 {
+    let words = value.chunks_exact(stride.max(1)).filter_map(|copy| copy.get(index * 8..index * 8 + 8));
+    words.filter_map(|word| word.try_into().ok()).map(u64::from_ne_bytes).fold(0, u64::wrapping_add)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_counter_is_the_sum_over_cpus() {
+        let value: Vec<u8> = [1u64, 20, 3, 40].iter().flat_map(|word| word.to_ne_bytes()).collect();
+        assert_eq!(sum(&value, 16, 0), 4);
+        assert_eq!(sum(&value, 16, 1), 60);
+        assert_eq!(sum(&value, 16, 2), 0);
+    }
+
+    #[test]
+    fn only_new_misses_are_reported() {
+        let mut losses = LossCounters::new(&Plan::default(), &[]);
+        assert!(losses.note_missed("profile:hz:99", 0).is_none());
+        assert_eq!(losses.note_missed("profile:hz:99", 5).map(|report| report.new), Some(5));
+        assert_eq!(losses.note_missed("profile:hz:99", 7).map(|report| (report.new, report.total)), Some((2, 7)));
+        assert_eq!(losses.totals().len(), 1);
+    }
+}

@@ -1,0 +1,12 @@
+//! What programs send: the ring buffer, the actions it asks for, and what did not fit in.
+
+mod action;
+mod command;
+mod losses;
+mod ring;
+mod sink;
+
+pub use action::{ActionError, Actions, Context};
+pub use losses::LossCounters;
+pub use ring::{Drained, Ring, size as ring_size};
+pub use sink::{LossKind, LossReport, MapPrint, Severity, Sink, TextSource};

@@ -1,0 +1,77 @@
+//! The ring buffer of one trace: how large it is, and reading what lies in it.
+
+use std::time::{Duration, Instant};
+
+use aya::maps::{Map, MapData, MapError as AyaError, RingBuf};
+
+use crate::maps::{LiveMap, duplicate};
+
+const DEFAULT_BYTES: u32 = 4 << 20;
+const MINIMUM_BYTES: u32 = 256 << 10;
+/// A single drain ends after this, so that an interrupt is noticed in a flood of events.
+const LONGEST_DRAIN: Duration = Duration::from_millis(20);
+/// The clock is looked at once in so many events.
+const EVENTS_BETWEEN_LOOKS: u32 = 256;
+
+/// Reads events. Programs do not wake us; whoever owns this looks in from time to time.
+pub struct Ring {
+    buffer: RingBuf<MapData>,
+}
+
+/// What a drain found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Drained {
+    pub events: u64,
+    /// The buffer was not yet empty.
+    pub more: bool,
+}
+
+impl Ring {
+    pub fn new(map: &LiveMap) -> Result<Ring, AyaError> {
+        let data = duplicate(map)?;
+        Ok(Ring { buffer: RingBuf::try_from(Map::from_map_data(data)?)? })
+    }
+
+    /// Hands over what has arrived, in order.
+    pub fn drain(&mut self, mut handle: impl FnMut(&[u8])) -> Drained {
+        let start = Instant::now();
+        let mut drained = Drained::default();
+        let mut until_look = EVENTS_BETWEEN_LOOKS;
+        while let Some(event) = self.buffer.next() {
+            handle(&event);
+            drop(event);
+            drained.events += 1;
+            until_look -= 1;
+            if until_look == 0 {
+                until_look = EVENTS_BETWEEN_LOOKS;
+                if start.elapsed() > LONGEST_DRAIN {
+                    drained.more = true;
+                    break;
+                }
+            }
+        }
+        drained
+    }
+}
+
+/// The size of the ring buffer in bytes: a power of two of at least one page.
+pub fn size(pages: Option<u32>) -> u32 {
+    const PAGE: u32 = 4096;
+    match pages {
+        Some(pages) => pages.clamp(1, 1 << 18).next_power_of_two() * PAGE,
+        None => DEFAULT_BYTES.max(MINIMUM_BYTES),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_powers_of_two() {
+        assert_eq!(size(Some(1)), 4096);
+        assert_eq!(size(Some(65)), 128 * 4096);
+        assert_eq!(size(None), 4 << 20);
+        assert_eq!(size(Some(u32::MAX)), 1 << 30);
+    }
+}

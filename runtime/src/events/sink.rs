@@ -1,0 +1,88 @@
+//! Where a trace's output goes: the terminal implements this once, Jupyter another time.
+
+use probebook_compiler::syntax::ast::Span;
+
+use crate::value::{MapSnapshot, Value};
+
+/// What made the text; bpftrace's JSON tells them apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TextSource {
+    Printf,
+    Time,
+    Join,
+    Cat,
+    /// Output of a `system()` command.
+    System,
+    /// Output of the `-c` command, if it was asked for.
+    Child,
+}
+
+/// How bad a message is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Severity {
+    /// `warnf`, a helper call that failed, something that was lost.
+    Warning,
+    /// `errorf`, an action that failed.
+    Error,
+}
+
+/// A map that is to be shown.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MapPrint {
+    pub snapshot: MapSnapshot,
+    /// Only so many of the largest; 0 is all.
+    pub top: u32,
+    /// Divide the values by this; 0 and 1 mean the same.
+    pub div: u32,
+}
+
+/// Something did not arrive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LossReport {
+    pub kind: LossKind,
+    /// Since the last report.
+    pub new: u64,
+    /// Since the trace was started.
+    pub total: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum LossKind {
+    /// The ring buffer was full: printed output is incomplete.
+    Events,
+    /// New keys found the map (without `@`) full.
+    MapFull { map: String },
+    /// Stacks could not be stored.
+    Stacks { user: bool },
+    /// The kernel skipped the probe because a program ran already on that CPU.
+    Missed { probe: String },
+}
+
+/// Receives what a trace says, in the order in which it was said.
+///
+/// Text from the traced system is data: no implementation may take it for markup or for terminal
+/// control. Text is given as bytes because `printf` can be told to print what is not UTF-8.
+pub trait Sink {
+    /// Text that goes to standard output as it is (a newline is in it if there is to be one).
+    fn text(&mut self, source: TextSource, text: &[u8]);
+
+    /// A message for standard error; `place` is where in the script it came from.
+    fn message(&mut self, severity: Severity, text: &str, place: Option<Span>);
+
+    /// `print(value)`
+    fn value(&mut self, value: Value);
+
+    /// `print(@map[key])`; `map` is without `@`.
+    fn map_value(&mut self, map: &str, key: Value, value: Value);
+
+    /// `print(@map)`, and the maps shown at the end.
+    fn map(&mut self, print: MapPrint);
+
+    /// Something was lost since the last call; said when it is noticed and at the end.
+    fn loss(&mut self, report: LossReport);
+
+    /// A helper call failed at run time: the message says which, `code` is what it returned.
+    fn runtime_error(&mut self, message: &str, code: i64, place: Span) {
+        self.message(Severity::Warning, &format!("{message}: {code}"), Some(place));
+    }
+}

@@ -1,0 +1,20 @@
+//! Loads, attaches, keeps maps alive.
+//!
+//! A [`Session`] lives as long as a notebook: its maps, its symbols, what it knows of the system.
+//! It starts a [`Trace`] for each plan that the compiler makes; a trace attaches its programs,
+//! hands what they say to a [`events::Sink`], and sums up what was lost.
+
+pub mod attach;
+pub mod decode;
+pub mod events;
+pub mod loader;
+pub mod maps;
+mod session;
+pub mod symbols;
+pub mod system;
+pub mod text;
+mod trace;
+pub mod value;
+
+pub use session::{Session, SessionOptions, StartError, StartOptions};
+pub use trace::{Status, Summary, Trace, TraceError, TraceHandle};

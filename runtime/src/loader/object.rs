@@ -1,0 +1,164 @@
+//! From the compiler's ELF object to instructions that the kernel takes.
+//!
+//! aya-obj reads the ELF, links callbacks behind their callers and brings function and line
+//! information along. What is ours is replacing map indices by descriptors.
+
+use std::collections::HashSet;
+use std::ffi::CString;
+use std::os::fd::RawFd;
+
+use aya_obj::btf::BtfFeatures;
+use aya_obj::generated::bpf_insn;
+use aya_obj::{Function, Object};
+use probebook_compiler::plan::ProgramPlan;
+
+/// `BPF_LD | BPF_IMM | BPF_DW`: the first half of a 16-byte load.
+const LOAD_IMMEDIATE_64: u8 = 0x18;
+/// Source registers that make such a load a map (`BPF_PSEUDO_MAP_FD`) or an address in a map's
+/// value (`BPF_PSEUDO_MAP_VALUE`), both in `linux/bpf.h`.
+const PSEUDO_MAP_FD: u8 = 1;
+const PSEUDO_MAP_VALUE: u8 = 2;
+
+/// Why an object cannot be used. Each is a bug of the compiler, never the user's mistake.
+#[derive(Debug, thiserror::Error)]
+pub enum ObjectError {
+    #[error("the object cannot be read: {0}")]
+    Parse(#[from] aya_obj::ParseError),
+    #[error("the object's type information cannot be read: {0}")]
+    Btf(#[from] aya_obj::btf::BtfError),
+    #[error("the object's functions cannot be linked: {0}")]
+    Link(#[from] aya_obj::relocation::EbpfRelocationError),
+    #[error("the object has no program `{0}`")]
+    MissingProgram(String),
+    #[error("`{program}` speaks of map {index}, but the plan has {count}")]
+    MissingMap { program: String, index: i32, count: usize },
+}
+
+/// A program's place in the script for one instruction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LineInfo {
+    /// Index of the first instruction that comes from there.
+    pub instruction: u32,
+    /// Counted from 1, as the compiler wrote them.
+    pub line: u32,
+    pub column: u32,
+}
+
+/// One program, ready for `BPF_PROG_LOAD`.
+pub struct Executable {
+    pub symbol: String,
+    pub license: CString,
+    pub instructions: Vec<bpf_insn>,
+    pub lines: Vec<LineInfo>,
+    pub(crate) func_info: Vec<u8>,
+    pub(crate) func_info_size: u32,
+    pub(crate) line_info: Vec<u8>,
+    pub(crate) line_info_size: u32,
+}
+
+/// All programs of an object and the type information that they share.
+pub struct Executables {
+    pub programs: Vec<Executable>,
+    pub btf: Option<Vec<u8>>,
+}
+
+/// Reads an object; `maps` are the descriptors of the plan's maps.
+pub fn read(object: &[u8], plans: &[ProgramPlan], maps: &[RawFd]) -> Result<Executables, ObjectError> {
+    let mut parsed = Object::parse(object)?;
+    let btf = parsed.fixup_and_sanitize_btf(&btf_features())?.map(|btf| btf.to_bytes());
+    let text_sections: HashSet<usize> = parsed.functions.keys().map(|(section, _)| *section).collect();
+    parsed.relocate_calls(&text_sections)?;
+    let programs = plans.iter().map(|plan| executable(&parsed, plan, maps)).collect::<Result<_, _>>()?;
+    Ok(Executables { programs, btf })
+}
+
+/// Everything that BTF has offered since Linux 5.17; the oldest kernel that is supported is 6.1.
+fn btf_features() -> BtfFeatures {
+    BtfFeatures::new(true, true, true, true, true, true, true, true)
+}
+
+fn executable(object: &Object, plan: &ProgramPlan, maps: &[RawFd]) -> Result<Executable, ObjectError> {
+    let missing = || ObjectError::MissingProgram(plan.symbol.clone());
+    let program = object.programs.get(&plan.symbol).ok_or_else(missing)?;
+    let function = object.functions.get(&program.function_key()).ok_or_else(missing)?;
+    let mut instructions = function.instructions.clone();
+    replace_maps(&mut instructions, maps).map_err(|index| ObjectError::MissingMap {
+        program: plan.symbol.clone(),
+        index,
+        count: maps.len(),
+    })?;
+    Ok(Executable {
+        symbol: plan.symbol.clone(),
+        license: object.license.clone(),
+        instructions,
+        lines: line_table(function),
+        func_info: function.func_info.func_info_bytes(),
+        func_info_size: u32::try_from(function.func_info_rec_size).unwrap_or(0),
+        line_info: function.line_info.line_info_bytes(),
+        line_info_size: u32::try_from(function.line_info_rec_size).unwrap_or(0),
+    })
+}
+
+/// Puts descriptors where the compiler left indices; fails with an index that is not there.
+fn replace_maps(instructions: &mut [bpf_insn], maps: &[RawFd]) -> Result<(), i32> {
+    let mut position = 0;
+    while let Some(instruction) = instructions.get_mut(position) {
+        if instruction.code != LOAD_IMMEDIATE_64 {
+            position += 1;
+            continue;
+        }
+        if matches!(instruction.src_reg(), PSEUDO_MAP_FD | PSEUDO_MAP_VALUE) {
+            let index = instruction.imm;
+            let fd = usize::try_from(index).ok().and_then(|index| maps.get(index)).ok_or(index)?;
+            instruction.imm = *fd;
+        }
+        position += 2;
+    }
+    Ok(())
+}
+
+/// Lines are kept as `line << 10 | column` (`BPF_LINE_INFO_LINE_NUM` in `linux/bpf.h`).
+fn line_table(function: &Function) -> Vec<LineInfo> {
+    let lines = function.line_info.line_info.iter();
+    lines
+        .map(|info| LineInfo {
+            instruction: info.insn_off,
+            line: info.line_col >> 10,
+            column: info.line_col & 0x3ff,
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(source: u8, value: i32) -> [bpf_insn; 2] {
+        let mut first = bpf_insn {
+            code: LOAD_IMMEDIATE_64,
+            _bitfield_align_1: [],
+            _bitfield_1: bpf_insn::new_bitfield_1(1, source),
+            off: 0,
+            imm: value,
+        };
+        let mut second = first;
+        first.imm = value;
+        second.code = 0;
+        second.imm = 24;
+        [first, second]
+    }
+
+    #[test]
+    fn map_indices_become_descriptors_and_offsets_stay() {
+        let mut code = [load(1, 1), load(2, 0), load(0, 1)].concat();
+        assert_eq!(replace_maps(&mut code, &[40, 41]), Ok(()));
+        let immediates: Vec<i32> = code.iter().map(|instruction| instruction.imm).collect();
+        assert_eq!(immediates, [41, 24, 40, 24, 1, 24]);
+    }
+
+    #[test]
+    fn an_index_beyond_the_plan_is_an_error() {
+        assert_eq!(replace_maps(&mut load(1, 2), &[40, 41]), Err(2));
+        assert_eq!(replace_maps(&mut load(1, -1), &[40, 41]), Err(-1));
+    }
+}

@@ -1,0 +1,93 @@
+//! What a refusal (`EPERM`) means: a missing capability, or a kernel that forbids the thing.
+
+use std::fs;
+use std::io;
+
+/// Bits of the capabilities that tracing needs (`linux/capability.h`).
+const CAP_SYS_ADMIN: u32 = 21;
+const CAP_PERFMON: u32 = 38;
+const CAP_BPF: u32 = 39;
+
+/// The kernel said no.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// We may not.
+    #[error(
+        "{action} needs {missing}, which this process does not have; run as root (for example with \
+         sudo), or give the program these capabilities: setcap cap_bpf,cap_perfmon,cap_dac_read_search+ep"
+    )]
+    MissingPrivilege { action: String, missing: &'static str },
+    /// We may, and still it is not possible on this kernel.
+    #[error("the kernel refuses {action} even to a privileged process{}", lockdown_note(.lockdown))]
+    ByKernel { action: String, lockdown: Option<String> },
+}
+
+fn lockdown_note(lockdown: &Option<String>) -> String {
+    match lockdown {
+        Some(mode) => format!(" (kernel lockdown is set to {mode})"),
+        None => String::new(),
+    }
+}
+
+impl Refusal {
+    /// Explains an `EPERM` met while doing `action` (a gerund: `loading the program`).
+    pub fn explain(action: impl Into<String>) -> Refusal {
+        match missing_privilege() {
+            Some(missing) => Refusal::MissingPrivilege { action: action.into(), missing },
+            None => Refusal::ByKernel { action: action.into(), lockdown: lockdown() },
+        }
+    }
+
+    /// Explains an error if it is about permission.
+    pub fn of(error: &io::Error, action: impl Into<String>) -> Option<Refusal> {
+        (error.raw_os_error() == Some(libc::EPERM)).then(|| Refusal::explain(action))
+    }
+}
+
+/// Which of the capabilities that tracing needs are missing; `None` if all are there.
+pub fn missing_privilege() -> Option<&'static str> {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let effective = status
+        .lines()
+        .find_map(|line| line.strip_prefix("CapEff:"))
+        .and_then(|text| u64::from_str_radix(text.trim(), 16).ok())
+        .unwrap_or(0);
+    missing_of(effective)
+}
+
+fn missing_of(effective: u64) -> Option<&'static str> {
+    let has = |bit: u32| effective & (1 << bit) != 0;
+    match (has(CAP_SYS_ADMIN), has(CAP_BPF), has(CAP_PERFMON)) {
+        (true, _, _) | (_, true, true) => None,
+        (_, true, false) => Some("CAP_PERFMON"),
+        (_, false, true) => Some("CAP_BPF"),
+        (_, false, false) => Some("CAP_BPF and CAP_PERFMON"),
+    }
+}
+
+/// The kernel's lockdown mode, if one is set.
+fn lockdown() -> Option<String> {
+    let text = fs::read_to_string("/sys/kernel/security/lockdown").ok()?;
+    let mode = text.split('[').nth(1)?.split(']').next()?;
+    (mode != "none").then(|| mode.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn either_sys_admin_or_both_newer_capabilities_suffice() {
+        assert_eq!(missing_of(0), Some("CAP_BPF and CAP_PERFMON"));
+        assert_eq!(missing_of(1 << CAP_SYS_ADMIN), None);
+        assert_eq!(missing_of(1 << CAP_BPF), Some("CAP_PERFMON"));
+        assert_eq!(missing_of(1 << CAP_PERFMON), Some("CAP_BPF"));
+        assert_eq!(missing_of(1 << CAP_PERFMON | 1 << CAP_BPF), None);
+    }
+
+    #[test]
+    fn only_permission_errors_are_explained_as_refusals() {
+        assert!(Refusal::of(&io::Error::from_raw_os_error(libc::EINVAL), "x").is_none());
+        assert!(Refusal::of(&io::Error::from_raw_os_error(libc::EPERM), "x").is_some());
+    }
+}

@@ -1,0 +1,192 @@
+//! Loads programs, and runs those that need no attachment.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+
+use aya_obj::generated::{bpf_attach_type, bpf_cmd, bpf_prog_info, bpf_prog_type};
+use probebook_compiler::plan::{ProgramKind, ProgramPlan};
+
+use super::bpf::{address, attribute, bpf, bpf_descriptor};
+use super::object::{self, Executable, Executables, LineInfo, ObjectError};
+use super::privilege::Refusal;
+use super::verifier_log;
+
+/// Longest log that is asked for when a first one was too short.
+const LARGEST_LOG: u32 = 1 << 26;
+
+/// Why programs cannot be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    #[error(transparent)]
+    Object(#[from] ObjectError),
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The verifier found fault with a program.
+    #[error("the kernel's verifier rejected the program: {message}")]
+    Rejected {
+        /// Index into the plan's programs.
+        program: usize,
+        message: String,
+        /// Where in the script, as the compiler's line information tells.
+        place: Option<LineInfo>,
+        log: String,
+    },
+    /// The kernel cannot do it, and has no more to say.
+    #[error("the kernel could not load the program `{symbol}`: {source}")]
+    Kernel { program: usize, symbol: String, source: io::Error },
+}
+
+/// Loads every program of an object; the descriptors are in the order of the plan.
+pub fn load(
+    object: &[u8],
+    plans: &[ProgramPlan],
+    maps: &[RawFd],
+    log_size: u32,
+) -> Result<Vec<OwnedFd>, LoadError> {
+    let Executables { programs, btf } = object::read(object, plans, maps)?;
+    let btf = btf.and_then(|bytes| load_btf(&bytes).ok());
+    let loads = programs.iter().zip(plans).enumerate().map(|(index, (executable, plan))| {
+        load_one(executable, plan.kind, btf.as_ref().map(AsFd::as_fd), log_size).map_err(|failure| failure.at(index, executable))
+    });
+    loads.collect()
+}
+
+/// A failure of one program, before it is known which of the plan's it is.
+struct Failure {
+    error: io::Error,
+    log: String,
+}
+
+impl Failure {
+    fn at(self, program: usize, executable: &Executable) -> LoadError {
+        if let (true, Some(refusal)) = (self.log.is_empty(), Refusal::of(&self.error, "loading a BPF program")) {
+            return refusal.into();
+        }
+        let reason = verifier_log::reason(&self.log);
+        if reason.message.is_empty() {
+            return LoadError::Kernel { program, symbol: executable.symbol.clone(), source: self.error };
+        }
+        let place = reason.instruction.and_then(|index| verifier_log::place(&executable.lines, index));
+        LoadError::Rejected { program, message: reason.message, place, log: self.log }
+    }
+}
+
+/// Loads without a log, which is quicker, and asks for one only after a rejection.
+fn load_one(
+    executable: &Executable,
+    kind: ProgramKind,
+    btf: Option<BorrowedFd<'_>>,
+    log_size: u32,
+) -> Result<OwnedFd, Failure> {
+    let error = match submit(executable, kind, btf, &mut []) {
+        Ok(fd) => return Ok(fd),
+        Err(error) => error,
+    };
+    let mut size = log_size.max(4096);
+    loop {
+        let mut buffer = vec![0u8; size as usize];
+        match submit(executable, kind, btf, &mut buffer) {
+            Ok(fd) => return Ok(fd),
+            Err(error) if error.raw_os_error() == Some(libc::ENOSPC) && size < LARGEST_LOG => size *= 4,
+            Err(_) => {
+                let end = buffer.iter().position(|byte| *byte == 0).unwrap_or(buffer.len());
+                let log = String::from_utf8_lossy(&buffer[..end]).into_owned();
+                return Err(Failure { error, log });
+            }
+        }
+    }
+}
+
+fn submit(
+    executable: &Executable,
+    kind: ProgramKind,
+    btf: Option<BorrowedFd<'_>>,
+    log: &mut [u8],
+) -> io::Result<OwnedFd> {
+    let mut attr = attribute();
+    // SAFETY: all members of the union are plain integers; this is the one for BPF_PROG_LOAD.
+    let load = unsafe { &mut attr.__bindgen_anon_3 };
+    let (program_type, attach_type) = kernel_type(kind);
+    load.prog_type = program_type as u32;
+    load.expected_attach_type = attach_type.map_or(0, |ty| ty as u32);
+    load.insns = executable.instructions.as_ptr() as u64;
+    load.insn_cnt = u32::try_from(executable.instructions.len()).unwrap_or(u32::MAX);
+    load.license = executable.license.as_ptr() as u64;
+    for (to, from) in load.prog_name.iter_mut().take(15).zip(executable.symbol.bytes()) {
+        *to = from as libc::c_char;
+    }
+    if let Some(btf) = btf {
+        load.prog_btf_fd = btf.as_raw_fd() as u32;
+        load.func_info = address(&executable.func_info);
+        load.func_info_rec_size = executable.func_info_size;
+        load.func_info_cnt = records(&executable.func_info, executable.func_info_size);
+        load.line_info = address(&executable.line_info);
+        load.line_info_rec_size = executable.line_info_size;
+        load.line_info_cnt = records(&executable.line_info, executable.line_info_size);
+    }
+    if !log.is_empty() {
+        load.log_level = 1;
+        load.log_buf = log.as_mut_ptr() as u64;
+        load.log_size = u32::try_from(log.len()).unwrap_or(u32::MAX);
+    }
+    // SAFETY: instructions, license, information and log outlive the call; lengths are theirs.
+    unsafe { bpf_descriptor(bpf_cmd::BPF_PROG_LOAD, &mut attr) }
+}
+
+fn records(bytes: &[u8], size: u32) -> u32 {
+    u32::try_from(bytes.len()).unwrap_or(0).checked_div(size).unwrap_or(0)
+}
+
+/// Program and attach types as `linux/bpf.h` numbers them.
+fn kernel_type(kind: ProgramKind) -> (bpf_prog_type, Option<bpf_attach_type>) {
+    match kind {
+        ProgramKind::Run | ProgramKind::RawTracepoint => (bpf_prog_type::BPF_PROG_TYPE_RAW_TRACEPOINT, None),
+        ProgramKind::Tracepoint => (bpf_prog_type::BPF_PROG_TYPE_TRACEPOINT, None),
+        ProgramKind::PerfEvent => (bpf_prog_type::BPF_PROG_TYPE_PERF_EVENT, None),
+        ProgramKind::Probe => (bpf_prog_type::BPF_PROG_TYPE_KPROBE, None),
+        ProgramKind::Fentry => (bpf_prog_type::BPF_PROG_TYPE_TRACING, Some(bpf_attach_type::BPF_TRACE_FENTRY)),
+        ProgramKind::Fexit => (bpf_prog_type::BPF_PROG_TYPE_TRACING, Some(bpf_attach_type::BPF_TRACE_FEXIT)),
+        ProgramKind::Iter => (bpf_prog_type::BPF_PROG_TYPE_TRACING, Some(bpf_attach_type::BPF_TRACE_ITER)),
+    }
+}
+
+/// Gives the object's type information to the kernel.
+fn load_btf(bytes: &[u8]) -> io::Result<OwnedFd> {
+    let mut attr = attribute();
+    // SAFETY: all members of the union are plain integers; this is the one for BPF_BTF_LOAD.
+    let load = unsafe { &mut attr.__bindgen_anon_7 };
+    load.btf = address(bytes);
+    load.btf_size = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+    // SAFETY: `bytes` outlives the call and has the length given.
+    unsafe { bpf_descriptor(bpf_cmd::BPF_BTF_LOAD, &mut attr) }
+}
+
+/// Runs a raw tracepoint program once, here and now (BPF_PROG_TEST_RUN), and gives what it
+/// returned. The context is zeros.
+pub fn run(program: BorrowedFd<'_>) -> io::Result<u32> {
+    let context = [0u8; 96];
+    let mut attr = attribute();
+    // SAFETY: all members of the union are plain integers; this is the one for BPF_PROG_TEST_RUN.
+    let test = unsafe { &mut attr.test };
+    test.prog_fd = program.as_raw_fd() as u32;
+    test.ctx_in = address(&context);
+    test.ctx_size_in = 96;
+    // SAFETY: the context outlives the call and has the length given.
+    unsafe { bpf(bpf_cmd::BPF_PROG_TEST_RUN, &mut attr) }?;
+    // SAFETY: the kernel has filled the same member in.
+    Ok(unsafe { attr.test.retval })
+}
+
+/// How often the kernel has skipped a program because one was running already on that CPU
+/// (`recursion_misses` of `struct bpf_prog_info`).
+pub fn missed_runs(program: BorrowedFd<'_>) -> io::Result<u64> {
+    // SAFETY: `bpf_prog_info` is a C struct of integers; all zeros asks for no arrays.
+    let mut info: bpf_prog_info = unsafe { std::mem::zeroed() };
+    let mut attr = attribute();
+    attr.info.bpf_fd = program.as_raw_fd() as u32;
+    attr.info.info = (&raw mut info) as u64;
+    attr.info.info_len = u32::try_from(size_of::<bpf_prog_info>()).unwrap_or(0);
+    // SAFETY: `info` is live and has the length given.
+    unsafe { bpf(bpf_cmd::BPF_OBJ_GET_INFO_BY_FD, &mut attr) }?;
+    Ok(info.recursion_misses)
+}

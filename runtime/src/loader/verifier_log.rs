@@ -1,0 +1,87 @@
+//! What the verifier's log says: the reason, and the place in the script.
+
+use super::object::LineInfo;
+
+/// The essence of a rejection.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reason {
+    /// The verifier's own last word: `R1 invalid mem access 'scalar'`.
+    pub message: String,
+    /// The instruction that it was looking at.
+    pub instruction: Option<u32>,
+}
+
+/// Finds the reason in a log. The last line that is neither an instruction, nor a register state,
+/// nor a source line, nor statistics is what the verifier objects to.
+pub fn reason(log: &str) -> Reason {
+    let mut reason = Reason::default();
+    for line in log.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        if let Some(index) = instruction_index(line) {
+            reason.instruction = Some(index);
+        } else if !is_noise(line) {
+            line.clone_into(&mut reason.message);
+        }
+    }
+    reason
+}
+
+/// Where an instruction comes from: the last entry that does not lie behind it.
+pub fn place(lines: &[LineInfo], instruction: u32) -> Option<LineInfo> {
+    lines.iter().filter(|line| line.instruction <= instruction && line.line > 0).max_by_key(|l| l.instruction).copied()
+}
+
+/// `12: (79) r1 = *(u64 *)(r1 +0)` gives 12.
+fn instruction_index(line: &str) -> Option<u32> {
+    let (index, rest) = line.split_once(": ")?;
+    let index = index.parse().ok()?;
+    rest.starts_with('(').then_some(index)
+}
+
+/// Lines that say how the verifier went, not what it found wrong.
+fn is_noise(line: &str) -> bool {
+    const PREFIXES: [&str; 13] = [
+        ";", "processed ", "verification time", "stack depth", "from ", "mark_precise", "last_idx",
+        "regs=", "parent ", "func#", "Func#", "Validating", "caller:",
+    ];
+    let is_state = line.split_once(": ").is_some_and(|(index, rest)| {
+        index.parse::<u32>().is_ok() && (rest.starts_with('R') || rest.starts_with("frame"))
+    });
+    is_state || line == "callee:" || is_register_state(line) || PREFIXES.iter().any(|prefix| line.starts_with(prefix))
+}
+
+/// `R0=scalar() R10=fp0`: register states printed on a line of their own.
+fn is_register_state(line: &str) -> bool {
+    let rest = line.strip_prefix("frame1: ").unwrap_or(line);
+    rest.strip_prefix('R').and_then(|rest| rest.split(['=', '_']).next()).is_some_and(|number| {
+        !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()) && rest.contains('=') && rest.contains("R10=")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOG: &str = "func#0 @0\n0: R1=ctx() R10=fp0\n; $x = *curtask; @ In [7]:2\n\
+        0: (b7) r1 = 0                        ; R1_w=0\n1: (79) r0 = *(u64 *)(r1 +0)\n\
+        R1 invalid mem access 'scalar'\nverification time 55 usec\nstack depth 0\n\
+        processed 2 insns (limit 1000000) max_states_per_insn 0 total_states 0\n";
+
+    #[test]
+    fn the_objection_and_its_instruction_are_found() {
+        let reason = reason(LOG);
+        assert_eq!(reason.message, "R1 invalid mem access 'scalar'");
+        assert_eq!(reason.instruction, Some(1));
+    }
+
+    #[test]
+    fn an_instruction_belongs_to_the_line_before_it() {
+        let lines = [
+            LineInfo { instruction: 0, line: 1, column: 1 },
+            LineInfo { instruction: 4, line: 2, column: 3 },
+            LineInfo { instruction: 6, line: 0, column: 0 },
+        ];
+        assert_eq!(place(&lines, 3).map(|line| line.line), Some(1));
+        assert_eq!(place(&lines, 9).map(|line| (line.line, line.column)), Some((2, 3)));
+        assert_eq!(place(&[], 9), None);
+    }
+}

@@ -1,0 +1,217 @@
+//! What is in a map: read and decoded, or wiped.
+
+use std::collections::BTreeSet;
+use std::io;
+
+use probebook_compiler::plan::UserMap;
+use probebook_compiler::types::Type;
+
+use super::{LiveMap, MapError};
+use crate::decode::{decode, decode_aggregate};
+use crate::loader::map_io::Contents;
+use crate::value::{MapSnapshot, Resolve, Value};
+
+/// The only key of a scalar map.
+const SCALAR_KEY: [u8; 4] = [0; 4];
+
+/// Reads a map of the user's, decoded and sorted.
+pub fn snapshot(map: &LiveMap, resolve: &dyn Resolve) -> Result<MapSnapshot, MapError> {
+    let Some(user) = map.user() else { return Err(MapError::Unknown(map.name())) };
+    let entries = match &user.key {
+        Some(key) => keyed_entries(map, user, key, resolve)?,
+        None => scalar_entry(map, user, resolve)?.into_iter().collect(),
+    };
+    let mut snapshot = MapSnapshot {
+        name: user.name.clone(),
+        key: user.key.clone(),
+        value: user.value.clone(),
+        entries,
+        lost_keys: map.lost_keys(),
+    };
+    snapshot.sort();
+    Ok(snapshot)
+}
+
+fn keyed_entries(
+    map: &LiveMap,
+    user: &UserMap,
+    key: &Type,
+    resolve: &dyn Resolve,
+) -> Result<Vec<(Value, Value)>, MapError> {
+    let Contents { keys, values, .. } = map.io().read_all().map_err(|source| access(map, source))?;
+    let (copies, stride) = map.copies();
+    let keys = keys.chunks_exact(map.plan().key_size.max(1) as usize);
+    let values = values.chunks_exact((copies * stride).max(1));
+    Ok(keys.zip(values).map(|(k, v)| (decode(key, k, resolve), decode_value(map, user, v, resolve))).collect())
+}
+
+/// `None` if the map has not been assigned since it was made or cleared.
+fn scalar_entry(
+    map: &LiveMap,
+    user: &UserMap,
+    resolve: &dyn Resolve,
+) -> Result<Option<(Value, Value)>, MapError> {
+    let Some(value) = map.io().lookup(&SCALAR_KEY).map_err(|source| access(map, source))? else { return Ok(None) };
+    let is_present = is_present(map, user, &value);
+    Ok(is_present.then(|| (Value::Null, decode_value(map, user, &value, resolve))))
+}
+
+/// A value with all its copies.
+fn decode_value(map: &LiveMap, user: &UserMap, value: &[u8], resolve: &dyn Resolve) -> Value {
+    let (_, stride) = map.copies();
+    match &user.value {
+        Type::Aggregate(aggregate) => {
+            let size = aggregate.size() as usize;
+            let copies = value.chunks_exact(stride.max(1)).map(|copy| copy.get(..size).unwrap_or(copy));
+            decode_aggregate(aggregate, copies)
+        }
+        ty => decode(ty, value, resolve),
+    }
+}
+
+/// Where a scalar map keeps its flag: behind the value, at the next multiple of eight.
+fn presence_offset(user: &UserMap) -> usize {
+    user.value.size().next_multiple_of(8) as usize
+}
+
+fn is_present(map: &LiveMap, user: &UserMap, value: &[u8]) -> bool {
+    let (_, stride) = map.copies();
+    let offset = presence_offset(user);
+    value.chunks_exact(stride.max(1)).any(|copy| copy.get(offset..).is_some_and(|flag| flag.iter().any(|b| *b != 0)))
+}
+
+/// How many entries a map has.
+pub fn entries(map: &LiveMap) -> Result<u64, MapError> {
+    let Some(user) = map.user() else { return Ok(0) };
+    let io = map.io();
+    let count = if user.key.is_some() {
+        io.read_all().map(|contents| contents.count as u64)
+    } else {
+        io.lookup(&SCALAR_KEY).map(|value| u64::from(value.is_some_and(|value| is_present(map, user, &value))))
+    };
+    count.map_err(|source| access(map, source))
+}
+
+pub fn is_empty(map: &LiveMap) -> Result<bool, MapError> {
+    entries(map).map(|count| count == 0)
+}
+
+/// Removes every entry.
+pub fn clear(map: &LiveMap) -> Result<(), MapError> {
+    let io = map.io();
+    let cleared = match map.user() {
+        Some(UserMap { key: None, .. }) => io.update(&SCALAR_KEY, &vec![0; io.value_size]),
+        _ => io.keys().and_then(|keys| keys.iter().try_for_each(|key| io.delete(key))),
+    };
+    cleared.map_err(|source| access(map, source))
+}
+
+/// Sets every value to zero; the keys stay.
+pub fn zero(map: &LiveMap) -> Result<(), MapError> {
+    let io = map.io();
+    let zeroed = match map.user() {
+        Some(user @ UserMap { key: None, .. }) => zero_scalar(map, user),
+        _ => {
+            let zeros = vec![0; io.value_size];
+            io.keys().and_then(|keys| keys.iter().try_for_each(|key| io.update(key, &zeros)))
+        }
+    };
+    zeroed.map_err(|source| access(map, source))
+}
+
+fn zero_scalar(map: &LiveMap, user: &UserMap) -> io::Result<()> {
+    let io = map.io();
+    let Some(mut value) = io.lookup(&SCALAR_KEY)? else { return Ok(()) };
+    let (_, stride) = map.copies();
+    let offset = presence_offset(user);
+    for copy in value.chunks_exact_mut(stride.max(1)) {
+        let end = offset.min(copy.len());
+        copy.iter_mut().take(end).for_each(|byte| *byte = 0);
+    }
+    io.update(&SCALAR_KEY, &value)
+}
+
+/// Whether a map has user stacks or user symbols in it.
+pub fn names_processes(map: &LiveMap) -> bool {
+    map.user().is_some_and(|user| {
+        user.key.iter().chain([&user.value]).any(|ty| !process_offsets(ty).is_empty())
+    })
+}
+
+/// The processes whose stacks or symbols are in a map. Their mappings must be read while they live.
+pub fn user_stack_processes(map: &LiveMap) -> Result<BTreeSet<u32>, MapError> {
+    let mut processes = BTreeSet::new();
+    let Some(user) = map.user() else { return Ok(processes) };
+    let (key_offsets, value_offsets) =
+        (user.key.as_ref().map(process_offsets).unwrap_or_default(), process_offsets(&user.value));
+    if key_offsets.is_empty() && value_offsets.is_empty() {
+        return Ok(processes);
+    }
+    let contents = match &user.key {
+        Some(_) => map.io().read_all(),
+        None => map.io().lookup(&SCALAR_KEY).map(|value| {
+            Contents { keys: SCALAR_KEY.into(), values: value.unwrap_or_default(), count: 1 }
+        }),
+    };
+    let contents = contents.map_err(|source| access(map, source))?;
+    let (copies, stride) = map.copies();
+    collect(&contents.keys, map.plan().key_size as usize, &key_offsets, &mut processes);
+    collect(&contents.values, copies * stride, &value_offsets, &mut processes);
+    Ok(processes)
+}
+
+fn collect(elements: &[u8], size: usize, offsets: &[usize], processes: &mut BTreeSet<u32>) {
+    for element in elements.chunks_exact(size.max(1)) {
+        for offset in offsets {
+            let pid = element.get(*offset..offset + 4).and_then(|bytes| bytes.try_into().ok());
+            processes.extend(pid.map(u32::from_ne_bytes).filter(|pid| *pid != 0));
+        }
+    }
+}
+
+/// Where in a value of this type the numbers of processes lie: see `STACK_KEY_SIZE` and
+/// `Type::UserSymbol`, both of which keep one behind their first eight bytes.
+fn process_offsets(ty: &Type) -> Vec<usize> {
+    let within = |types: &mut dyn Iterator<Item = &Type>| {
+        let bases = ty.element_offsets();
+        types
+            .zip(bases)
+            .flat_map(|(ty, base)| process_offsets(ty).into_iter().map(move |offset| offset + base as usize))
+            .collect()
+    };
+    match ty {
+        Type::Stack { user: true, .. } | Type::UserSymbol => vec![8],
+        Type::Tuple(elements) => within(&mut elements.iter()),
+        Type::Record(fields) => within(&mut fields.iter().map(|(_, ty)| ty)),
+        _ => Vec::new(),
+    }
+}
+
+fn access(map: &LiveMap, source: io::Error) -> MapError {
+    MapError::Access { map: map.name(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use probebook_compiler::types::StackMode;
+
+    #[test]
+    fn processes_are_found_inside_tuples() {
+        let stack = Type::Stack { user: true, mode: StackMode::Bpftrace, limit: 127 };
+        let ty = Type::tuple(vec![Type::U32, stack, Type::String { capacity: 16 }, Type::UserSymbol]);
+        assert_eq!(process_offsets(&ty), [16, 48]);
+        let mut element = vec![0u8; ty.size() as usize];
+        element[16] = 7;
+        element[48] = 9;
+        let mut processes = BTreeSet::new();
+        collect(&element, element.len(), &process_offsets(&ty), &mut processes);
+        assert_eq!(Vec::from_iter(processes), [7, 9]);
+    }
+
+    #[test]
+    fn kernel_stacks_name_no_process() {
+        let stack = Type::Stack { user: false, mode: StackMode::Bpftrace, limit: 127 };
+        assert!(process_offsets(&stack).is_empty());
+    }
+}

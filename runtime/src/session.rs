@@ -1,0 +1,240 @@
+//! What outlives a cell: live maps, symbols, and knowledge of the system.
+
+use std::io;
+use std::os::fd::{AsFd, RawFd};
+use std::process::Command;
+use std::sync::Arc;
+use std::thread;
+use std::time::Instant;
+
+use probebook_compiler::plan::{MapPlan, MapRole, Plan};
+
+use crate::attach::Reaper;
+use crate::events::{ActionError, Actions, LossCounters, Ring, ring_size};
+use crate::loader::child::HeldChild;
+use crate::loader::control::ControlPage;
+use crate::loader::program::{self, LoadError};
+use crate::maps::{self, LiveMap, MapError, MapInfo, MapTable, Prepared};
+use crate::symbols::{Formats, Show, Symbols};
+use crate::system::System;
+use crate::text::TextOptions;
+use crate::trace::{Parts, Target, Trace};
+use crate::value::MapSnapshot;
+
+/// How a session is set up.
+#[derive(Clone, Debug, Default)]
+pub struct SessionOptions {
+    /// Bytes that all maps together may take; by default a quarter of the machine's memory.
+    pub map_memory: Option<u64>,
+}
+
+/// How one trace is run.
+#[derive(Clone, Debug, Default)]
+pub struct StartOptions {
+    /// Only this process (`-p`). The compiler has put a filter into programs that need one.
+    pub pid: Option<u32>,
+    /// A command that is started before the probes are attached and goes on afterwards (`-c`).
+    pub child: Option<String>,
+    /// Hand the command's output to the sink; otherwise it goes where ours goes.
+    pub capture_child_output: bool,
+    /// `system()` may run commands.
+    pub allow_unsafe: bool,
+}
+
+/// A trace could not be started. Nothing of it is left.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Maps(#[from] MapError),
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    #[error(transparent)]
+    Action(#[from] ActionError),
+    #[error("the ring buffer could not be read: {0}")]
+    Ring(#[from] aya::maps::MapError),
+    #[error("the control map could not be read: {0}")]
+    Control(io::Error),
+    #[error("`{command}` could not be started: {source}")]
+    Child { command: String, source: io::Error },
+    #[error("no process has the number {0}")]
+    NoSuchProcess(u32),
+}
+
+/// What outlives a cell. All methods may be called from any thread.
+pub struct Session {
+    shared: Arc<Shared>,
+}
+
+/// What traces keep hold of.
+pub(crate) struct Shared {
+    pub system: Arc<System>,
+    pub maps: MapTable,
+    pub symbols: Symbols,
+    pub reaper: Reaper,
+}
+
+impl Session {
+    /// Returns at once; what takes time to read is read by a thread in the background.
+    pub fn new(options: SessionOptions) -> io::Result<Session> {
+        let system = Arc::new(System::new());
+        let background = Arc::clone(&system);
+        thread::Builder::new().name("system".into()).spawn(move || background.read_ahead())?;
+        let shared = Shared {
+            maps: MapTable::new(system.possible_cpu_count(), options.map_memory),
+            symbols: Symbols::new(Arc::clone(&system))?,
+            system,
+            reaper: Reaper::new()?,
+        };
+        Ok(Session { shared: Arc::new(shared) })
+    }
+
+    /// The running system, for the compiler too.
+    pub fn system(&self) -> &Arc<System> {
+        &self.shared.system
+    }
+
+    pub fn symbols(&self) -> &Symbols {
+        &self.shared.symbols
+    }
+
+    /// Creates a plan's maps and loads its programs. Nothing runs yet, not even `begin`.
+    pub fn start(&self, mut plan: Plan, options: StartOptions) -> Result<Trace, StartError> {
+        let begun = Instant::now();
+        let target = target(&options)?;
+        let formats = Arc::new(formats(&plan));
+        size_ring_buffer(&mut plan);
+        let prepared = self.shared.maps.prepare(&plan.maps, &formats)?;
+        let maps_created = Instant::now();
+        let programs = if plan.object.is_empty() {
+            Vec::new()
+        } else {
+            let fds: Vec<RawFd> = prepared.maps.iter().map(|map| map.raw_fd()).collect();
+            program::load(&plan.object, &plan.programs, &fds, plan.settings.log_size)?
+        };
+        let loaded = Instant::now();
+        let text_options = self.text_options(&plan);
+        let parts = Parts {
+            actions: Actions::new(&plan, &prepared.maps, text_options, options.allow_unsafe)?,
+            losses: LossCounters::new(&plan, &prepared.maps),
+            ring: find(&prepared, &MapRole::Events).map(|map| Ring::new(map)).transpose()?,
+            control: find(&prepared, &MapRole::Control)
+                .map(|map| ControlPage::new(map.as_fd()))
+                .transpose()
+                .map_err(StartError::Control)?,
+            programs,
+            formats,
+            target,
+            map_time: maps_created - begun,
+            load_time: loaded - maps_created,
+        };
+        self.shared.maps.commit(&prepared);
+        Ok(Trace::new(Arc::clone(&self.shared), plan, prepared.maps, parts))
+    }
+
+    /// What printing a plan's values depends on.
+    pub fn text_options(&self, plan: &Plan) -> TextOptions {
+        TextOptions {
+            truncation_trailer: plan.settings.str_trunc_trailer.clone(),
+            boot_time_ns: self.shared.system.boot_time_ns(),
+            time_zone: self.shared.symbols.time_zone().clone(),
+        }
+    }
+
+    /// All maps, by name.
+    pub fn maps(&self) -> Result<Vec<MapInfo>, MapError> {
+        self.shared.maps.list()
+    }
+
+    /// A map's contents now; `name` is without `@`.
+    pub fn snapshot(&self, name: &str) -> Result<MapSnapshot, MapError> {
+        self.shared.snapshot(&*self.find_map(name)?)
+    }
+
+    /// Removes a map's entries.
+    pub fn clear_map(&self, name: &str) -> Result<(), MapError> {
+        maps::clear(&*self.find_map(name)?)
+    }
+
+    /// Sets a map's values to zero.
+    pub fn zero_map(&self, name: &str) -> Result<(), MapError> {
+        maps::zero(&*self.find_map(name)?)
+    }
+
+    /// Forgets a map and its types. Traces that use it go on with it, unseen.
+    pub fn drop_map(&self, name: &str) -> Result<(), MapError> {
+        self.shared.maps.drop_map(name)
+    }
+
+    /// The types of the session's maps, for the compiler.
+    pub fn map_plans(&self) -> Vec<MapPlan> {
+        self.shared.maps.all().iter().map(|map| map.plan().clone()).collect()
+    }
+
+    /// Bytes that maps take and may take.
+    pub fn map_memory(&self) -> (u64, u64) {
+        let budget = self.shared.maps.budget();
+        (budget.used(), budget.limit())
+    }
+
+    pub fn set_map_memory(&self, bytes: u64) {
+        self.shared.maps.budget().set_limit(bytes);
+    }
+
+    fn find_map(&self, name: &str) -> Result<Arc<LiveMap>, MapError> {
+        self.shared.maps.get(name).ok_or_else(|| MapError::Unknown(name.to_owned()))
+    }
+}
+
+impl Shared {
+    pub fn snapshot(&self, map: &LiveMap) -> Result<MapSnapshot, MapError> {
+        let resolver = self.symbols.resolver(map.formats(), &self.maps);
+        maps::snapshot(map, &resolver)
+    }
+}
+
+fn find<'a>(prepared: &'a Prepared, role: &MapRole) -> Option<&'a Arc<LiveMap>> {
+    prepared.maps.iter().find(|map| map.plan().role == *role)
+}
+
+fn formats(plan: &Plan) -> Formats {
+    let settings = &plan.settings;
+    Formats {
+        times: plan.time_formats.clone(),
+        cgroups: plan.cgroup_filters.clone(),
+        show: Show { demangled: settings.cpp_demangle, debug_info: settings.show_debug_info },
+    }
+}
+
+/// The compiler leaves the size of the ring buffer to us.
+fn size_ring_buffer(plan: &mut Plan) {
+    let size = ring_size(plan.settings.ring_buffer_pages);
+    for map in plan.maps.iter_mut().filter(|map| map.role == MapRole::Events) {
+        map.max_entries = size;
+    }
+}
+
+/// Which process is traced, started if need be but held back.
+fn target(options: &StartOptions) -> Result<Target, StartError> {
+    let Some(text) = &options.child else {
+        return match options.pid {
+            Some(pid) if !std::path::Path::new(&format!("/proc/{pid}")).exists() => Err(StartError::NoSuchProcess(pid)),
+            Some(pid) => Ok(Target::Process(pid)),
+            None => Ok(Target::Everything),
+        };
+    };
+    let failed = |source| StartError::Child { command: text.clone(), source };
+    let words = shlex::split(text).unwrap_or_default();
+    let (program, arguments) = words.split_first().ok_or_else(|| failed(io::ErrorKind::InvalidInput.into()))?;
+    let mut command = Command::new(program);
+    command.args(arguments);
+    let output = options.capture_child_output.then(|| capture(&mut command)).transpose().map_err(failed)?;
+    let held = HeldChild::spawn(command).map_err(failed)?;
+    Ok(Target::Held { child: held, output })
+}
+
+/// Joins the command's standard output and error into one pipe.
+fn capture(command: &mut Command) -> io::Result<io::PipeReader> {
+    let (reader, writer) = io::pipe()?;
+    command.stdout(writer.try_clone()?).stderr(writer).stdin(std::process::Stdio::null());
+    Ok(reader)
+}

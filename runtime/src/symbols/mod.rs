@@ -1,0 +1,125 @@
+//! Names for numbers: kernel and user symbols, stacks, times, users, cgroups.
+
+mod cgroups;
+mod processes;
+mod stacks;
+mod user;
+mod users;
+
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+
+use crate::maps::MapTable;
+use crate::system::System;
+use crate::text;
+use crate::value::{Frame, Resolve};
+
+pub use user::UserSymbols;
+
+/// What a plan's types leave open: formats by index, and how symbols are shown.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Formats {
+    /// `strftime` formats.
+    pub times: Vec<String>,
+    /// `cgroup_path` filters, wildcards in them.
+    pub cgroups: Vec<String>,
+    pub show: Show,
+}
+
+/// How symbols are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Show {
+    /// C++ and Rust names as their authors wrote them.
+    pub demangled: bool,
+    /// Source lines and inlined functions where debug information has them.
+    pub debug_info: bool,
+}
+
+impl Default for Show {
+    fn default() -> Show {
+        Show { demangled: true, debug_info: false }
+    }
+}
+
+/// Everything that a session knows of names; shared by its traces.
+pub struct Symbols {
+    system: Arc<System>,
+    user: UserSymbols,
+    stacks: stacks::StackCache,
+    users: users::Users,
+    cgroups: cgroups::Cgroups,
+    zone: TimeZone,
+}
+
+impl Symbols {
+    pub fn new(system: Arc<System>) -> std::io::Result<Symbols> {
+        Ok(Symbols {
+            system,
+            user: UserSymbols::start()?,
+            stacks: stacks::StackCache::default(),
+            users: users::Users::default(),
+            cgroups: cgroups::Cgroups::default(),
+            zone: TimeZone::system(),
+        })
+    }
+
+    pub fn user(&self) -> &UserSymbols {
+        &self.user
+    }
+
+    pub fn time_zone(&self) -> &TimeZone {
+        &self.zone
+    }
+
+    /// Resolves with a plan's formats.
+    pub fn resolver<'a>(&'a self, formats: &'a Formats, maps: &'a MapTable) -> Resolver<'a> {
+        Resolver { symbols: self, formats, maps }
+    }
+}
+
+/// Answers what decoding asks.
+pub struct Resolver<'a> {
+    symbols: &'a Symbols,
+    formats: &'a Formats,
+    maps: &'a MapTable,
+}
+
+impl Resolve for Resolver<'_> {
+    fn kernel_symbol(&self, address: u64) -> String {
+        match self.symbols.system.kallsyms().lookup(address) {
+            Some(found) => found.name.to_owned(),
+            None => hexadecimal(address),
+        }
+    }
+
+    fn user_symbol(&self, address: u64, pid: u32) -> String {
+        let frames = self.symbols.user.resolve(pid, vec![address], self.formats.show);
+        let name = frames.into_iter().next().and_then(|frame| frame.symbol).map(|symbol| symbol.name);
+        name.unwrap_or_else(|| hexadecimal(address))
+    }
+
+    fn stack(&self, user: bool, limit: u32, id: i64, pid: u32) -> Arc<Vec<Frame>> {
+        self.symbols.stack(self.maps, stacks::StackKey { user, limit, id, pid, show: self.formats.show })
+    }
+
+    fn time(&self, nanoseconds: u64, format: u32) -> String {
+        let format = self.formats.times.get(format as usize).map_or("%H:%M:%S", String::as_str);
+        let since_1970 = self.symbols.system.boot_time_ns().saturating_add_unsigned(nanoseconds);
+        text::strftime(format, since_1970, &self.symbols.zone)
+    }
+
+    fn cgroup_path(&self, id: u64, filter: u32) -> String {
+        let filter = self.formats.cgroups.get(filter as usize).map_or("*", String::as_str);
+        self.symbols.cgroups.path(id, filter)
+    }
+
+    fn username(&self, uid: u64) -> String {
+        self.symbols.users.name(uid)
+    }
+}
+
+/// An address that nothing is known of.
+fn hexadecimal(address: u64) -> String {
+    format!("{address:#x}")
+}

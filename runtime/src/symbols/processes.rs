@@ -1,0 +1,241 @@
+//! Which files a process has mapped, remembered beyond its end.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// One executable mapping.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Mapping {
+    pub start: u64,
+    pub end: u64,
+    /// Where in the file the mapping starts.
+    pub file_offset: u64,
+    /// As the process sees it; `[vdso]` and the like have no file.
+    pub path: PathBuf,
+    device: String,
+    inode: u64,
+}
+
+/// Identifies what runs as a process: the number may be given to another, and `exec` replaces it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Identity {
+    start_time: String,
+    executable: Option<PathBuf>,
+}
+
+/// A process as it was when it was last looked at.
+struct Process {
+    identity: Identity,
+    mappings: Vec<Mapping>,
+    looked: Instant,
+}
+
+/// Processes that were seen.
+#[derive(Default)]
+pub(super) struct Processes {
+    seen: HashMap<u32, Process>,
+    files: Files,
+}
+
+/// A place in a file that can be opened now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    /// What to open.
+    pub file: PathBuf,
+    /// What to show.
+    pub path: PathBuf,
+    pub offset: u64,
+}
+
+/// Where an address lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    File(Place),
+    /// Mapped, but from no file: vDSO, generated code.
+    Anonymous,
+    Unknown,
+}
+
+/// Mappings are not read again before this has passed, unless an address is unknown.
+const FRESH: Duration = Duration::from_millis(500);
+/// An unknown address makes us look again, but not more often than this.
+const PATIENCE: Duration = Duration::from_millis(20);
+
+impl Processes {
+    /// Looks at a process while it lives, so that its addresses mean something later.
+    pub fn observe(&mut self, pid: u32) {
+        self.refresh(pid, FRESH);
+    }
+
+    /// Where an address of a process lies.
+    pub fn find(&mut self, pid: u32, address: u64) -> Found {
+        self.refresh(pid, FRESH);
+        let mut found = self.mapping(pid, address);
+        if found.is_none() {
+            self.refresh(pid, PATIENCE);
+            found = self.mapping(pid, address);
+        }
+        let Some(mapping) = found else { return Found::Unknown };
+        if !mapping.path.is_absolute() {
+            return Found::Anonymous;
+        }
+        let offset = address - mapping.start + mapping.file_offset;
+        Found::File(Place { file: self.files.openable(pid, &mapping), path: mapping.path, offset })
+    }
+
+    fn mapping(&self, pid: u32, address: u64) -> Option<Mapping> {
+        let mappings = &self.seen.get(&pid)?.mappings;
+        let index = mappings.partition_point(|mapping| mapping.end <= address);
+        mappings.get(index).filter(|mapping| mapping.start <= address).cloned()
+    }
+
+    fn refresh(&mut self, pid: u32, no_newer_than: Duration) {
+        if self.seen.get(&pid).is_some_and(|process| process.looked.elapsed() < no_newer_than) {
+            return;
+        }
+        let Some(identity) = identity(pid) else { return };
+        let Ok(text) = fs::read_to_string(format!("/proc/{pid}/maps")) else { return };
+        let mut mappings = parse(&text);
+        if let Some(before) = self.seen.get(&pid).filter(|before| before.identity == identity) {
+            keep_unmapped(&mut mappings, &before.mappings);
+        }
+        mappings.iter().for_each(|mapping| self.files.hold(pid, mapping));
+        // A process that is ending has no mappings any more; what was known of it stays.
+        if !mappings.is_empty() {
+            self.seen.insert(pid, Process { identity, mappings, looked: Instant::now() });
+        }
+    }
+}
+
+/// Keeps what was unmapped meanwhile (`dlclose`), where nothing new lies.
+fn keep_unmapped(mappings: &mut Vec<Mapping>, before: &[Mapping]) {
+    let gone = before.iter().filter(|old| !mappings.iter().any(|new| new.start < old.end && old.start < new.end));
+    let gone: Vec<Mapping> = gone.cloned().collect();
+    mappings.extend(gone);
+    mappings.sort_by_key(|mapping| mapping.start);
+}
+
+/// `None` if there is no such process.
+fn identity(pid: u32) -> Option<Identity> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name, in parentheses, may contain anything; the start time is the 20th field behind it.
+    let start_time = stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.to_owned();
+    Some(Identity { start_time, executable: fs::read_link(format!("/proc/{pid}/exe")).ok() })
+}
+
+/// The executable mappings in the text of `/proc/PID/maps`, sorted.
+fn parse(text: &str) -> Vec<Mapping> {
+    text.lines().filter_map(parse_line).collect()
+}
+
+fn parse_line(line: &str) -> Option<Mapping> {
+    let mut words = line.splitn(6, ' ');
+    let (start, end) = words.next()?.split_once('-')?;
+    let permissions = words.next()?;
+    let file_offset = words.next()?;
+    let device = words.next()?;
+    let inode = words.next()?;
+    let path = words.next().unwrap_or_default().trim_start();
+    let mapping = Mapping {
+        start: u64::from_str_radix(start, 16).ok()?,
+        end: u64::from_str_radix(end, 16).ok()?,
+        file_offset: u64::from_str_radix(file_offset, 16).ok()?,
+        path: PathBuf::from(path.strip_suffix(" (deleted)").unwrap_or(path)),
+        device: device.to_owned(),
+        inode: inode.parse().ok()?,
+    };
+    permissions.contains('x').then_some(mapping)
+}
+
+/// Files that are held open because their path does not lead to them from here: those of
+/// containers, and those that were deleted.
+#[derive(Default)]
+struct Files {
+    held: HashMap<(String, u64), Option<File>>,
+}
+
+/// No more files than this are held open.
+const MOST_HELD: usize = 256;
+
+impl Files {
+    fn hold(&mut self, pid: u32, mapping: &Mapping) {
+        let key = (mapping.device.clone(), mapping.inode);
+        if mapping.inode == 0 || self.held.contains_key(&key) || self.held.len() >= MOST_HELD {
+            return;
+        }
+        let file = if leads_to(&mapping.path, mapping.inode) {
+            None
+        } else {
+            let link = format!("/proc/{pid}/map_files/{:x}-{:x}", mapping.start, mapping.end);
+            File::open(link).or_else(|_| File::open(within_root(pid, &mapping.path))).ok()
+        };
+        self.held.insert(key, file);
+    }
+
+    fn openable(&self, pid: u32, mapping: &Mapping) -> PathBuf {
+        match self.held.get(&(mapping.device.clone(), mapping.inode)) {
+            Some(Some(file)) => PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd())),
+            Some(None) => mapping.path.clone(),
+            None => within_root(pid, &mapping.path),
+        }
+    }
+}
+
+fn leads_to(path: &Path, inode: u64) -> bool {
+    fs::metadata(path).is_ok_and(|metadata| metadata.ino() == inode)
+}
+
+/// A path as a process sees it, seen from here.
+fn within_root(pid: u32, path: &Path) -> PathBuf {
+    let mut whole = format!("/proc/{pid}/root").into_bytes();
+    whole.extend_from_slice(path.as_os_str().as_encoded_bytes());
+    PathBuf::from(String::from_utf8_lossy(&whole).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    const MAPS: &str = "\
+        55e0c0000000-55e0c0002000 r--p 00000000 fe:00 12345 /usr/bin/with space\n\
+        55e0c0002000-55e0c0007000 r-xp 00002000 fe:00 12345 /usr/bin/with space\n\
+        7ffd0000-7ffd2000 r-xp 00000000 00:00 0                          [vdso]\n\
+        7ffe0000-7ffe2000 rwxp 00000000 00:00 0 \n\
+        7fff0000-7fff2000 r-xp 00001000 fe:00 99 /tmp/gone (deleted)\n";
+
+    #[test]
+    fn executable_mappings_are_kept() {
+        let mappings = parse(MAPS);
+        let paths: Vec<&str> = mappings.iter().filter_map(|mapping| mapping.path.to_str()).collect();
+        assert_eq!(paths, ["/usr/bin/with space", "[vdso]", "", "/tmp/gone"]);
+        assert_eq!(mappings[0].file_offset, 0x2000);
+    }
+
+    #[test]
+    fn what_was_unmapped_stays_known_unless_something_else_lies_there() {
+        let before = parse("1000-2000 r-xp 0 fe:00 1 /a\n3000-4000 r-xp 0 fe:00 2 /b\n");
+        let mut now = parse("3800-5000 r-xp 0 fe:00 3 /c\n");
+        keep_unmapped(&mut now, &before);
+        let paths: Vec<&str> = now.iter().filter_map(|mapping| mapping.path.to_str()).collect();
+        assert_eq!(paths, ["/a", "/c"]);
+    }
+
+    #[test]
+    fn a_process_is_known_after_its_end() {
+        let mut child = Command::new("sleep").arg("30").spawn().unwrap();
+        let pid = child.id();
+        let mut processes = Processes::default();
+        processes.observe(pid);
+        let mapping = processes.seen[&pid].mappings[0].clone();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        std::thread::sleep(FRESH);
+        assert!(matches!(processes.find(pid, mapping.start + 1), Found::File(place) if place.path == mapping.path));
+        assert_eq!(processes.find(pid, 1), Found::Unknown);
+    }
+}

@@ -1,0 +1,163 @@
+//! User symbols, found by blazesym on a thread of their own.
+//!
+//! blazesym's symbolizer cannot move between threads, and reading debug information takes time
+//! that the reader of a ring buffer does not have; observing a process never waits.
+
+use std::io;
+use std::path::Path;
+use std::sync::mpsc;
+use std::thread;
+
+use blazesym::Pid;
+use blazesym::symbolize::source::{Elf, Process, Source};
+use blazesym::symbolize::{CodeInfo, Input, Sym, Symbolized, Symbolizer};
+
+use super::Show;
+use super::processes::{Found, Place, Processes};
+use crate::value::{Frame, FrameSymbol};
+
+/// A handle on the thread; cheap to share.
+pub struct UserSymbols {
+    sender: mpsc::Sender<Request>,
+}
+
+enum Request {
+    Observe(Vec<u32>),
+    Resolve { pid: u32, addresses: Vec<u64>, show: Show, reply: mpsc::Sender<Vec<Frame>> },
+}
+
+impl UserSymbols {
+    pub fn start() -> io::Result<UserSymbols> {
+        let (sender, receiver) = mpsc::channel();
+        thread::Builder::new().name("symbols".into()).spawn(move || {
+            let mut worker = Worker::default();
+            for request in receiver {
+                worker.answer(request);
+            }
+        })?;
+        Ok(UserSymbols { sender })
+    }
+
+    /// Has the mappings of living processes read, for when their addresses are to be resolved.
+    pub fn observe(&self, processes: impl IntoIterator<Item = u32>) {
+        // If the thread is gone, addresses stay numbers.
+        let _ = self.sender.send(Request::Observe(processes.into_iter().collect()));
+    }
+
+    /// Frames for the addresses of a process, one for each.
+    pub fn resolve(&self, pid: u32, addresses: Vec<u64>, show: Show) -> Vec<Frame> {
+        if addresses.is_empty() {
+            return Vec::new();
+        }
+        let unresolved = || addresses.iter().map(|address| Frame { address: *address, symbol: None }).collect();
+        let (reply, answer) = mpsc::channel();
+        let request = Request::Resolve { pid, addresses: addresses.clone(), show, reply };
+        if self.sender.send(request).is_err() {
+            return unresolved();
+        }
+        answer.recv().unwrap_or_else(|_| unresolved())
+    }
+}
+
+#[derive(Default)]
+struct Worker {
+    processes: Processes,
+    /// One for each way of showing symbols.
+    symbolizers: Vec<(Show, Symbolizer)>,
+}
+
+impl Worker {
+    fn answer(&mut self, request: Request) {
+        match request {
+            Request::Observe(processes) => processes.into_iter().for_each(|pid| self.processes.observe(pid)),
+            Request::Resolve { pid, addresses, show, reply } => {
+                let frames = addresses.into_iter().map(|address| self.frame(pid, address, show));
+                // Whoever asked may have lost interest.
+                let _ = reply.send(frames.collect());
+            }
+        }
+    }
+
+    fn frame(&mut self, pid: u32, address: u64, show: Show) -> Frame {
+        let found = self.processes.find(pid, address);
+        let symbolizer = self.symbolizer(show);
+        let symbol = match found {
+            Found::File(place) => in_file(symbolizer, &place, show),
+            Found::Anonymous => in_process(symbolizer, pid, address),
+            Found::Unknown => None,
+        };
+        Frame { address, symbol }
+    }
+
+    fn symbolizer(&mut self, show: Show) -> &Symbolizer {
+        let index = self.symbolizers.iter().position(|(known, _)| *known == show).unwrap_or_else(|| {
+            let builder = Symbolizer::builder()
+                .enable_code_info(show.debug_info)
+                .enable_inlined_fns(show.debug_info)
+                .enable_demangling(show.demangled);
+            self.symbolizers.push((show, builder.build()));
+            self.symbolizers.len() - 1
+        });
+        &self.symbolizers[index].1
+    }
+}
+
+fn in_file(symbolizer: &Symbolizer, place: &Place, show: Show) -> Option<FrameSymbol> {
+    let mut elf = Elf::new(&place.file);
+    elf.debug_syms = show.debug_info;
+    match symbolizer.symbolize_single(&Source::Elf(elf), Input::FileOffset(place.offset)).ok()? {
+        Symbolized::Sym(sym) => Some(frame_symbol(&sym, &place.path)),
+        Symbolized::Unknown(_) => None,
+    }
+}
+
+/// For code that lies in no file: the vDSO, and what a just-in-time compiler tells of itself in
+/// `/tmp/perf-PID.map`.
+fn in_process(symbolizer: &Symbolizer, pid: u32, address: u64) -> Option<FrameSymbol> {
+    let source = Source::Process(Process::new(Pid::from(pid)));
+    match symbolizer.symbolize_single(&source, Input::AbsAddr(address)).ok()? {
+        Symbolized::Sym(sym) => {
+            let module = sym.module.as_ref().map(|module| Path::new(module).to_owned()).unwrap_or_default();
+            Some(frame_symbol(&sym, &module))
+        }
+        Symbolized::Unknown(_) => None,
+    }
+}
+
+fn frame_symbol(sym: &Sym<'_>, module: &Path) -> FrameSymbol {
+    FrameSymbol {
+        name: sym.name.clone().into_owned(),
+        offset: sym.offset as u64,
+        module: module.display().to_string(),
+        location: sym.code_info.as_deref().map(location),
+        inlined: sym.inlined.iter().map(|inlined| inlined.name.clone().into_owned()).collect(),
+    }
+}
+
+fn location(code: &CodeInfo<'_>) -> String {
+    let path = code.to_path().display().to_string();
+    match code.line {
+        Some(line) => format!("{path}:{line}"),
+        None => path,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[inline(never)]
+    fn a_function_of_ours() {}
+
+    #[test]
+    fn our_own_functions_have_names() {
+        let symbols = UserSymbols::start().unwrap();
+        let address = a_function_of_ours as fn() as usize as u64;
+        let show = Show { demangled: true, debug_info: false };
+        let frames = symbols.resolve(std::process::id(), vec![address, 16], show);
+        let symbol = frames[0].symbol.as_ref().unwrap();
+        assert!(symbol.name.contains("a_function_of_ours"), "{}", symbol.name);
+        assert_eq!(symbol.offset, 0);
+        assert_eq!(frames[1], Frame { address: 16, symbol: None });
+    }
+}

@@ -1,0 +1,159 @@
+//! The kernel's symbols, from `/proc/kallsyms`.
+
+use std::fs;
+use std::ops::Range;
+
+/// All symbols of the kernel, its modules and BPF programs, by address and by name.
+#[derive(Debug, Default)]
+pub struct Kallsyms {
+    /// The text of the file; symbols refer to it.
+    text: String,
+    /// Sorted by address.
+    symbols: Vec<Entry>,
+    /// Indices into `symbols`, sorted by name.
+    by_name: Vec<u32>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    address: u64,
+    /// Where the name starts in the text; 121,000 symbols take 6 MB of text.
+    name: u32,
+    name_length: u16,
+    /// Length of the module's name, which lies two bytes (`\t[`) behind the symbol's.
+    module_length: u16,
+    kind: u8,
+}
+
+/// A symbol and how far behind its start an address lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KernelSymbol<'a> {
+    pub name: &'a str,
+    /// Empty for the kernel proper.
+    pub module: &'a str,
+    pub address: u64,
+    pub offset: u64,
+    /// As `nm` says it: `T` and `t` are functions.
+    pub kind: char,
+}
+
+impl Kallsyms {
+    /// Reads the file. Without privilege all addresses are zero, and nothing is known.
+    pub fn read() -> Kallsyms {
+        Kallsyms::parse(fs::read_to_string("/proc/kallsyms").unwrap_or_default())
+    }
+
+    fn parse(text: String) -> Kallsyms {
+        let mut symbols: Vec<Entry> = Vec::with_capacity(text.len() / 44);
+        let mut start = 0;
+        for line in text.split_inclusive('\n') {
+            symbols.extend(parse_line(line.trim_end_matches('\n'), start));
+            start += line.len();
+        }
+        symbols.sort_by_key(|entry| entry.address);
+        let mut kallsyms = Kallsyms { text, symbols, by_name: Vec::new() };
+        let mut by_name: Vec<u32> = (0..kallsyms.symbols.len()).filter_map(|index| index.try_into().ok()).collect();
+        by_name.sort_by_key(|index| kallsyms.name_at(*index));
+        kallsyms.by_name = by_name;
+        kallsyms
+    }
+
+    /// The symbol that an address lies in.
+    pub fn lookup(&self, address: u64) -> Option<KernelSymbol<'_>> {
+        let end = self.symbols.partition_point(|entry| entry.address <= address);
+        let last = self.symbols.get(end.checked_sub(1)?)?;
+        // Of several names for one place, the first in the file.
+        let first = self.symbols.partition_point(|entry| entry.address < last.address);
+        self.symbol(self.symbols.get(first)?, address)
+    }
+
+    /// The address of a symbol, the first one of that name.
+    pub fn address(&self, name: &str) -> Option<u64> {
+        let first = self.by_name.partition_point(|index| self.name_at(*index) < name);
+        let index = *self.by_name.get(first)?;
+        (self.name_at(index) == name).then_some(())?;
+        self.symbols.get(index as usize).map(|entry| entry.address)
+    }
+
+    /// All symbols, by name.
+    pub fn iter(&self) -> impl Iterator<Item = KernelSymbol<'_>> {
+        self.by_name.iter().filter_map(|index| {
+            let entry = self.symbols.get(*index as usize)?;
+            self.symbol(entry, entry.address)
+        })
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.symbols.is_empty()
+    }
+
+    fn symbol(&self, entry: &Entry, address: u64) -> Option<KernelSymbol<'_>> {
+        Some(KernelSymbol {
+            name: self.text.get(entry.name_range())?,
+            module: self.text.get(entry.module_range())?,
+            address: entry.address,
+            offset: address - entry.address,
+            kind: entry.kind.into(),
+        })
+    }
+
+    fn name_at(&self, index: u32) -> &str {
+        let entry = self.symbols.get(index as usize);
+        entry.and_then(|entry| self.text.get(entry.name_range())).unwrap_or_default()
+    }
+}
+
+impl Entry {
+    fn name_range(&self) -> Range<usize> {
+        let start = self.name as usize;
+        start..start + self.name_length as usize
+    }
+
+    fn module_range(&self) -> Range<usize> {
+        let start = self.name as usize + self.name_length as usize + if self.module_length > 0 { 2 } else { 0 };
+        start..start + self.module_length as usize
+    }
+}
+
+/// `ffffffff81000000 T _stext` or `ffffffffc0001000 t init\t[module]`; `start` is where the line is.
+fn parse_line(line: &str, start: usize) -> Option<Entry> {
+    let (address, rest) = line.split_once(' ')?;
+    let (kind, rest) = rest.split_once(' ')?;
+    let (name, module) = rest.split_once('\t').unwrap_or((rest, ""));
+    let address = u64::from_str_radix(address, 16).ok().filter(|address| *address != 0)?;
+    let module = module.trim_start_matches('[').trim_end_matches(']');
+    Some(Entry {
+        address,
+        name: u32::try_from(start + line.len() - rest.len()).ok()?,
+        name_length: u16::try_from(name.len()).ok()?,
+        module_length: u16::try_from(module.len()).ok()?,
+        kind: *kind.as_bytes().first()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "ffffffff81000100 T vfs_read\nffffffff81000000 T _stext\n\
+        ffffffff81000100 t alias\nffffffffc0001000 t init\t[module]\n0000000000000000 A hidden\n";
+
+    #[test]
+    fn an_address_lies_in_the_symbol_before_it() {
+        let kallsyms = Kallsyms::parse(TEXT.into());
+        let found = kallsyms.lookup(0xffff_ffff_8100_0105).unwrap();
+        assert_eq!((found.name, found.offset, found.module), ("vfs_read", 5, ""));
+        let found = kallsyms.lookup(0xffff_ffff_c000_1000).unwrap();
+        assert_eq!((found.name, found.offset, found.module), ("init", 0, "module"));
+        assert!(kallsyms.lookup(0x1000).is_none());
+    }
+
+    #[test]
+    fn symbols_are_found_by_name() {
+        let kallsyms = Kallsyms::parse(TEXT.into());
+        assert_eq!(kallsyms.address("init"), Some(0xffff_ffff_c000_1000));
+        assert_eq!(kallsyms.address("hidden"), None);
+        let names: Vec<&str> = kallsyms.iter().map(|symbol| symbol.name).collect();
+        assert_eq!(names, ["_stext", "alias", "init", "vfs_read"]);
+    }
+}

@@ -1,0 +1,64 @@
+//! What the compiler and the loader want to know of the running system, one source a file.
+
+mod cpus;
+mod kallsyms;
+mod tracefs;
+
+use std::sync::OnceLock;
+
+use jiff::Timestamp;
+
+pub use kallsyms::{Kallsyms, KernelSymbol};
+pub use tracefs::Tracefs;
+
+/// The running system, read when asked for and remembered.
+#[derive(Default)]
+pub struct System {
+    tracefs: Tracefs,
+    kallsyms: OnceLock<Kallsyms>,
+}
+
+impl System {
+    pub fn new() -> System {
+        System::default()
+    }
+
+    pub fn tracefs(&self) -> &Tracefs {
+        &self.tracefs
+    }
+
+    /// The kernel's symbols; the first call takes 60 to 130 ms.
+    pub fn kallsyms(&self) -> &Kallsyms {
+        self.kallsyms.get_or_init(Kallsyms::read)
+    }
+
+    /// Reads what will be asked for sooner or later and takes time; for a background thread.
+    pub fn read_ahead(&self) {
+        self.kallsyms();
+        // What cannot be read now is explained when it is needed.
+        let _ = self.tracefs.tracepoints();
+    }
+
+    /// Numbers of the CPUs that run, sorted.
+    pub fn online_cpus(&self) -> Vec<u32> {
+        cpus::online()
+    }
+
+    /// How many CPUs there can ever be: per-CPU maps have as many copies.
+    pub fn possible_cpu_count(&self) -> u32 {
+        cpus::possible()
+    }
+
+    /// Wall-clock time at boot, in nanoseconds since 1970: what is to be added to a program's
+    /// `bpf_ktime_get_boot_ns`. Read each time, because the wall clock may be set.
+    pub fn boot_time_ns(&self) -> i64 {
+        let now = i64::try_from(Timestamp::now().as_nanosecond()).unwrap_or(0);
+        now.saturating_sub(nanoseconds_since_boot())
+    }
+}
+
+/// CLOCK_BOOTTIME.
+fn nanoseconds_since_boot() -> i64 {
+    let time = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME);
+    time.map_or(0, |time| time.tv_sec().saturating_mul(1_000_000_000).saturating_add(time.tv_nsec()))
+}

@@ -1,0 +1,399 @@
+//! One running script, from its first program to its last event.
+//!
+//! A trace is owned by one thread, which polls it; another may interrupt it through a handle.
+//! The order is bpftrace's: `begin`, attach, events, detach, `end`, the last events.
+
+mod child;
+mod wake;
+
+use std::collections::BTreeSet;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use probebook_compiler::plan::{Attach, MissingProbes, Plan, ProbePlan};
+
+use crate::attach::{self, AttachError, Attachment, Doomed, Reason, Surroundings};
+use crate::events::{Actions, Context, Drained, LossCounters, LossReport, MapPrint, Ring, Severity, Sink};
+use crate::loader::control::{ControlPage, ExitRequest};
+use crate::loader::program;
+use crate::maps::{self, LiveMap, MapError};
+use crate::session::Shared;
+use crate::symbols::Formats;
+use crate::value::{MapSnapshot, Resolve};
+
+pub(crate) use child::Target;
+use wake::Wake;
+pub use wake::TraceHandle;
+
+/// Time between two looks into the ring buffer: while there is something to read, and at most.
+const BUSY: Duration = Duration::from_millis(1);
+const IDLE: Duration = Duration::from_millis(8);
+/// How often losses are looked for, and processes in maps.
+const HOUSEKEEPING: Duration = Duration::from_millis(250);
+const OBSERVATION: Duration = Duration::from_millis(20);
+
+/// What a trace is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    Running,
+    /// The script called `exit()`, or failed.
+    Exited(ExitRequest),
+    /// The `-c` command has ended; `None` if by a signal.
+    ChildExited { code: Option<i32> },
+    /// [`TraceHandle::interrupt`] was called.
+    Interrupted,
+}
+
+/// A trace cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum TraceError {
+    #[error(transparent)]
+    Attach(#[from] AttachError),
+    #[error("{probe} could not be run: {source}")]
+    Run { probe: String, source: io::Error },
+    #[error("the command could not be started: {0}")]
+    Child(io::Error),
+}
+
+/// What is to be said of a trace when it is over.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Summary {
+    /// Everything that was lost, over the whole trace.
+    pub losses: Vec<LossReport>,
+    /// The maps that the script uses, without `@`, in the order in which they are printed.
+    pub touched_maps: Vec<String>,
+    /// How many probes were attached, `begin` and `end` included.
+    pub probes: usize,
+    pub events: u64,
+    pub exit: Option<ExitRequest>,
+    pub map_time: Duration,
+    pub load_time: Duration,
+    pub attach_time: Duration,
+}
+
+/// What a session puts into a trace.
+pub(crate) struct Parts {
+    pub actions: Actions,
+    pub losses: LossCounters,
+    pub ring: Option<Ring>,
+    pub control: Option<ControlPage>,
+    pub programs: Vec<OwnedFd>,
+    pub formats: Arc<Formats>,
+    pub target: Target,
+    pub map_time: Duration,
+    pub load_time: Duration,
+}
+
+/// One running script.
+pub struct Trace {
+    shared: Arc<Shared>,
+    plan: Plan,
+    maps: Vec<Arc<LiveMap>>,
+    parts: Parts,
+    attachments: Vec<Attachment>,
+    wake: Arc<Wake>,
+    summary: Summary,
+    pause: Duration,
+    last_housekeeping: Instant,
+    last_observation: Instant,
+    /// Maps that name processes whose symbols will be asked for.
+    with_processes: Vec<Arc<LiveMap>>,
+}
+
+impl Trace {
+    pub(crate) fn new(shared: Arc<Shared>, plan: Plan, maps: Vec<Arc<LiveMap>>, parts: Parts) -> Trace {
+        let touched: BTreeSet<String> = maps.iter().filter_map(|map| map.user()).map(|user| user.name.clone()).collect();
+        let summary = Summary {
+            touched_maps: touched.into_iter().collect(),
+            map_time: parts.map_time,
+            load_time: parts.load_time,
+            ..Summary::default()
+        };
+        let with_processes = maps.iter().filter(|map| maps::names_processes(map)).cloned().collect();
+        Trace {
+            shared,
+            plan,
+            maps,
+            parts,
+            attachments: Vec::new(),
+            wake: Arc::default(),
+            summary,
+            pause: BUSY,
+            last_housekeeping: Instant::now(),
+            last_observation: Instant::now(),
+            with_processes,
+        }
+    }
+
+    /// For other threads.
+    pub fn handle(&self) -> TraceHandle {
+        TraceHandle::new(Arc::clone(&self.wake))
+    }
+
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The process that is traced, if it is only one.
+    pub fn pid(&self) -> Option<u32> {
+        self.parts.target.pid()
+    }
+
+    /// Whether there is anything to wait for after `begin`: other probes, or a command.
+    pub fn has_probes(&self) -> bool {
+        let waits = |probe: &ProbePlan| !matches!(probe.attach, Attach::Begin | Attach::End);
+        self.plan.probes.iter().any(waits) || matches!(self.parts.target, Target::Held { .. })
+    }
+
+    /// Runs the `begin` probes and hands over what they said.
+    pub fn run_begin(&mut self, sink: &mut dyn Sink) -> Result<Status, TraceError> {
+        self.set_gate(true);
+        self.run(|attach| matches!(attach, Attach::Begin))?;
+        self.drain_all(sink);
+        Ok(self.status())
+    }
+
+    /// Attaches every other probe and lets the `-c` command go on. If one probe cannot be attached,
+    /// none is. Gives the number of probes attached.
+    pub fn attach(&mut self, sink: &mut dyn Sink) -> Result<usize, TraceError> {
+        let begun = Instant::now();
+        if let Err(error) = self.attach_all(sink) {
+            self.set_gate(false);
+            self.detach();
+            return Err(error.into());
+        }
+        self.summary.attach_time = begun.elapsed();
+        self.parts.target.release().map_err(TraceError::Child)?;
+        self.observe_target();
+        Ok(self.summary.probes)
+    }
+
+    fn attach_all(&mut self, sink: &mut dyn Sink) -> Result<(), AttachError> {
+        let shared = Arc::clone(&self.shared);
+        let surroundings = Surroundings { system: &shared.system, pid: self.pid() };
+        for (cookie, probe) in self.plan.probes.iter().enumerate() {
+            let Some(program) = self.parts.programs.get(probe.program) else { continue };
+            let target = attach::Target { program: program.as_fd(), cookie: cookie as u64 };
+            match attach::attach(probe, target, &surroundings) {
+                Ok(attachments) => {
+                    self.attachments.extend(attachments);
+                    self.summary.probes += 1;
+                }
+                Err(error) => missing(error, self.plan.settings.missing_probes, sink)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands over what has arrived, waits for more until `timeout` is over, and returns at once
+    /// when the trace has ended or was interrupted.
+    pub fn poll(&mut self, sink: &mut dyn Sink, timeout: Duration) -> Status {
+        let deadline = Instant::now() + timeout;
+        loop {
+            let drained = self.drain(sink);
+            self.keep_house(sink);
+            let status = self.status();
+            if status != Status::Running {
+                return status;
+            }
+            self.pause = if drained.events > 0 { BUSY } else { (self.pause * 2).min(IDLE) };
+            let now = Instant::now();
+            if now >= deadline {
+                return Status::Running;
+            }
+            if !drained.more {
+                self.wake.wait(self.pause.min(deadline - now));
+            }
+        }
+    }
+
+    /// What the trace is doing, without waiting for it.
+    pub fn status(&mut self) -> Status {
+        if let Some(request) = self.exit_request() {
+            self.summary.exit = Some(request);
+            return Status::Exited(request);
+        }
+        if let Some(code) = self.parts.target.exit_code() {
+            return Status::ChildExited { code };
+        }
+        if self.wake.is_interrupted() { Status::Interrupted } else { Status::Running }
+    }
+
+    fn exit_request(&self) -> Option<ExitRequest> {
+        self.parts.control.as_ref()?.exit_request()
+    }
+
+    /// Runs the programs of a `signal` probe.
+    pub fn run_signal(&mut self, name: &str, sink: &mut dyn Sink) -> Result<(), TraceError> {
+        self.run(|attach| matches!(attach, Attach::Signal { name: wanted } if wanted == name))?;
+        self.drain_all(sink);
+        Ok(())
+    }
+
+    /// Ends the events: programs do nothing from here on. Links are closed in the background.
+    pub fn stop(&mut self, sink: &mut dyn Sink) {
+        self.set_gate(false);
+        self.note_missed(sink);
+        self.detach();
+        self.drain_all(sink);
+    }
+
+    /// Runs the `end` probes and hands over what they said.
+    pub fn run_end(&mut self, sink: &mut dyn Sink) -> Result<(), TraceError> {
+        self.wake.reset();
+        self.set_gate(true);
+        let result = self.run(|attach| matches!(attach, Attach::End));
+        self.set_gate(false);
+        self.drain_all(sink);
+        result
+    }
+
+    /// The maps that the script uses and that are not empty, in the order of printing. A second
+    /// interrupt leaves the rest out.
+    pub fn print_maps(&mut self, sink: &mut dyn Sink) -> Result<(), MapError> {
+        self.report_losses(sink);
+        for name in self.summary.touched_maps.clone() {
+            if self.wake.is_interrupted() {
+                break;
+            }
+            let Some(snapshot) = self.snapshot(&name)? else { continue };
+            if !snapshot.entries.is_empty() {
+                sink.map(MapPrint { snapshot, top: 0, div: 0 });
+            }
+        }
+        Ok(())
+    }
+
+    /// One of this trace's own maps, even if the session has dropped it since.
+    pub fn snapshot(&self, name: &str) -> Result<Option<MapSnapshot>, MapError> {
+        let map = self.maps.iter().find(|map| map.user().is_some_and(|user| user.name == name));
+        map.map(|map| self.shared.snapshot(map)).transpose()
+    }
+
+    /// Ends the trace: tells the last losses and sums up. What is still attached is detached.
+    pub fn finish(mut self, sink: &mut dyn Sink) -> Summary {
+        self.report_losses(sink);
+        self.summary.losses = self.parts.losses.totals();
+        std::mem::take(&mut self.summary)
+    }
+
+    /// What was lost up to the last look.
+    pub fn losses(&self) -> Vec<LossReport> {
+        self.parts.losses.totals()
+    }
+
+    fn set_gate(&self, open: bool) {
+        if let Some(control) = &self.parts.control {
+            control.set_gate(open);
+        }
+    }
+
+    /// Runs the programs of the probes that `wanted` picks, in their order.
+    fn run(&mut self, wanted: impl Fn(&Attach) -> bool) -> Result<(), TraceError> {
+        for probe in self.plan.probes.iter().filter(|probe| wanted(&probe.attach)) {
+            let Some(program) = self.parts.programs.get(probe.program) else { continue };
+            program::run(program.as_fd()).map_err(|source| TraceError::Run { probe: probe.name.clone(), source })?;
+        }
+        Ok(())
+    }
+
+    fn detach(&mut self) {
+        let attachments = std::mem::take(&mut self.attachments);
+        if !attachments.is_empty() {
+            self.shared.reaper.reap(Doomed { attachments, ..Doomed::default() });
+        }
+    }
+
+    fn drain_all(&mut self, sink: &mut dyn Sink) {
+        while self.drain(sink).more && !self.wake.is_abandoned() {}
+        self.parts.target.drain_output(sink);
+    }
+
+    /// Hands over a part of what has arrived.
+    fn drain(&mut self, sink: &mut dyn Sink) -> Drained {
+        self.parts.target.drain_output(sink);
+        let Parts { ring, actions, losses, formats, .. } = &mut self.parts;
+        let Some(ring) = ring else { return Drained::default() };
+        let (shared, wake) = (&self.shared, &self.wake);
+        let resolver = shared.symbols.resolver(formats, &shared.maps);
+        let resolve_for = |map: &LiveMap, then: &mut dyn FnMut(&dyn Resolve)| {
+            then(&shared.symbols.resolver(map.formats(), &shared.maps));
+        };
+        let is_interrupted = || wake.is_interrupted();
+        let mut context =
+            Context { resolve: &resolver, resolve_for: &resolve_for, losses, is_interrupted: &is_interrupted };
+        let drained = ring.drain(|event| actions.handle(event, &mut context, sink));
+        self.summary.events += drained.events;
+        drained
+    }
+
+    /// What is done from time to time while events arrive.
+    fn keep_house(&mut self, sink: &mut dyn Sink) {
+        let now = Instant::now();
+        if !self.with_processes.is_empty() && now - self.last_observation > OBSERVATION {
+            self.observe_processes();
+            // Reading a large map must not become the main occupation.
+            self.last_observation = Instant::now() + now.elapsed() * 10;
+        }
+        if now > self.last_housekeeping + HOUSEKEEPING {
+            self.last_housekeeping = now;
+            self.report_losses(sink);
+        }
+    }
+
+    fn report_losses(&mut self, sink: &mut dyn Sink) {
+        match self.parts.losses.read() {
+            Ok(reports) => reports.into_iter().for_each(|report| sink.loss(report)),
+            Err(error) => sink.message(Severity::Error, &format!("losses could not be counted: {error}"), None),
+        }
+    }
+
+    /// Asks the kernel how often it has skipped programs.
+    fn note_missed(&mut self, sink: &mut dyn Sink) {
+        for probe in &self.plan.probes {
+            let Some(program) = self.parts.programs.get(probe.program) else { continue };
+            let total = program::missed_runs(program.as_fd()).unwrap_or(0);
+            if let Some(report) = self.parts.losses.note_missed(&probe.name, total) {
+                sink.loss(report);
+            }
+        }
+    }
+
+    /// Has the mappings of processes read that occur in maps, while the processes live.
+    fn observe_processes(&self) {
+        let found = self.with_processes.iter().filter_map(|map| maps::user_stack_processes(map).ok());
+        let processes: BTreeSet<u32> = found.flatten().collect();
+        if !processes.is_empty() {
+            self.shared.symbols.user().observe(processes);
+        }
+    }
+
+    fn observe_target(&self) {
+        if let Some(pid) = self.pid() {
+            self.shared.symbols.user().observe([pid]);
+        }
+    }
+}
+
+impl Drop for Trace {
+    fn drop(&mut self) {
+        self.set_gate(false);
+        let programs = std::mem::take(&mut self.parts.programs);
+        let attachments = std::mem::take(&mut self.attachments);
+        self.shared.reaper.reap(Doomed { attachments, programs, done: None });
+    }
+}
+
+/// What becomes of a probe that is not there.
+fn missing(error: AttachError, how: MissingProbes, sink: &mut dyn Sink) -> Result<(), AttachError> {
+    match (&error.reason, how) {
+        (Reason::Missing(_), MissingProbes::Ignore) => Ok(()),
+        (Reason::Missing(_), MissingProbes::Warn) => {
+            sink.message(Severity::Warning, &error.to_string(), Some(error.span));
+            Ok(())
+        }
+        _ => Err(error),
+    }
+}

@@ -1,0 +1,99 @@
+//! The process that a trace is about, if it is about one.
+
+use std::io::{self, PipeReader, Read};
+use std::mem;
+use std::process::Child;
+use std::sync::mpsc;
+use std::thread;
+
+use crate::events::{Sink, TextSource};
+use crate::loader::child::HeldChild;
+
+/// What is traced.
+#[derive(Default)]
+pub(crate) enum Target {
+    #[default]
+    Everything,
+    /// `-p`
+    Process(u32),
+    /// `-c`, before the probes are attached.
+    Held { child: HeldChild, output: Option<PipeReader> },
+    /// `-c`, running or ended.
+    Running(Running),
+}
+
+/// A command that was let go. It does not outlive its trace.
+pub(crate) struct Running {
+    child: Child,
+    output: Option<mpsc::Receiver<Vec<u8>>>,
+    /// Once it has ended: its code, or none if a signal ended it.
+    code: Option<Option<i32>>,
+}
+
+impl Target {
+    pub fn pid(&self) -> Option<u32> {
+        match self {
+            Target::Everything => None,
+            Target::Process(pid) => Some(*pid),
+            Target::Held { child, .. } => Some(child.pid()),
+            Target::Running(running) => Some(running.child.id()),
+        }
+    }
+
+    /// Lets a held command go on.
+    pub fn release(&mut self) -> io::Result<()> {
+        match mem::take(self) {
+            Target::Held { child, output } => {
+                let child = child.release()?;
+                let output = output.map(read_in_background).transpose()?;
+                *self = Target::Running(Running { child, output, code: None });
+            }
+            other => *self = other,
+        }
+        Ok(())
+    }
+
+    /// `Some` once the command has ended: its code, or none if a signal ended it.
+    pub fn exit_code(&mut self) -> Option<Option<i32>> {
+        let Target::Running(Running { child, code, .. }) = self else { return None };
+        if code.is_none() {
+            // A command that cannot be waited for is as good as ended.
+            *code = match child.try_wait() {
+                Ok(status) => status.map(|status| status.code()),
+                Err(_) => Some(None),
+            };
+        }
+        *code
+    }
+
+    /// Hands over what the command has printed.
+    pub fn drain_output(&mut self, sink: &mut dyn Sink) {
+        let Target::Running(Running { output: Some(output), .. }) = self else { return };
+        while let Ok(chunk) = output.try_recv() {
+            sink.text(TextSource::Child, &chunk);
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if self.code.is_none() {
+            // It may have ended by itself.
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}
+
+fn read_in_background(mut pipe: PipeReader) -> io::Result<mpsc::Receiver<Vec<u8>>> {
+    let (sender, receiver) = mpsc::channel();
+    thread::Builder::new().name("child-output".into()).spawn(move || {
+        let mut buffer = [0u8; 8192];
+        while let Ok(length @ 1..) = pipe.read(&mut buffer) {
+            if sender.send(buffer.get(..length).unwrap_or_default().to_vec()).is_err() {
+                break;
+            }
+        }
+    })?;
+    Ok(receiver)
+}

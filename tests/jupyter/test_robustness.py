@@ -1,0 +1,226 @@
+"""Hostile bytes, forged messages, and every way to end."""
+
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from queue import Empty
+
+import psutil
+import pytest
+from jupyter_client.session import Session
+
+from client import KERNEL, Client
+
+PORTS = ("shell_port", "iopub_port", "stdin_port", "control_port", "hb_port")
+
+
+def is_answered(kernel):
+    return kernel.run('begin { printf("alive\\n"); }').stream() == "alive\n"
+
+
+def test_messages_signed_with_another_key_are_ignored(kernel):
+    genuine = kernel.channels.shell_channel.session
+    forger = Session(key=b"another key")
+    kernel.channels.shell_channel.session = forger
+    try:
+        kernel.channels.shell_channel.send(forger.msg("kernel_info_request", {}))
+    finally:
+        kernel.channels.shell_channel.session = genuine
+    with pytest.raises(Empty):
+        kernel.channels.shell_channel.get_msg(timeout=0.3)
+    assert is_answered(kernel)
+
+
+def test_a_replayed_message_is_ignored(kernel):
+    message = kernel.session.msg("kernel_info_request", {})
+    frames = kernel.session.serialize(message)
+    socket = kernel.channels.shell_channel.socket
+    for _ in range(2):
+        socket.send_multipart(frames)
+    kernel.reply(message["header"]["msg_id"])
+    with pytest.raises(Empty):
+        kernel.channels.shell_channel.get_msg(timeout=0.3)
+
+
+def test_malformed_frames_are_ignored(kernel):
+    socket = kernel.channels.shell_channel.socket
+    delimiter = b"<IDS|MSG>"
+    for frames in (
+        [b""],
+        [delimiter],
+        [delimiter, b"", b"{}", b"{}", b"{}", b"{}"],
+        [delimiter, b"\xff" * 64, b"{}", b"{}", b"{}", b"{}"],
+        [delimiter] * 20,
+        [b"x" * 1000] * 100,
+    ):
+        socket.send_multipart(frames)
+
+    def signed(*parts):
+        return [delimiter, kernel.session.sign(parts), *parts]
+
+    deep = b"[" * 100_000
+    for parts in (
+        (b"", b"", b"", b""),
+        (b"[]", b"{}", b"{}", b"{}"),
+        (b"{}", b"{}", b"{}", b"{}"),
+        (b'{"msg_id": 1, "msg_type": 2}', b"{}", b"{}", b"{}"),
+        (deep, deep, deep, deep),
+        (b'{"msg_id": "a", "msg_type": "execute_request"}', b"{}", b"3", b"[1]"),
+        (b'{"msg_id": "b", "msg_type": "complete_request"}', b"{}", deep, deep),
+        (b'{"msg_id": "c", "msg_type": "\xff"}', b"{}", b"{}", b"{}"),
+    ):
+        socket.send_multipart(signed(*parts))
+    time.sleep(0.2)
+    kernel.flush()
+    assert is_answered(kernel)
+
+
+@pytest.mark.parametrize("port", PORTS)
+def test_any_bytes_leave_the_kernel_alive(kernel, port):
+    """Garbage at each stage of a ZeroMQ connection, and lengths nobody has memory for."""
+    dice = random.Random(port)
+    greeting = (b"\xff" + bytes(8) + b"\x7f\x03\x01NULL").ljust(64, b"\0")
+    kind = b"SUB" if port == "iopub_port" else b"DEALER"
+    body = b"\x05READY\x0bSocket-Type" + len(kind).to_bytes(4, "big") + kind
+    stages = [b"", greeting, greeting + b"\x04" + bytes([len(body)]) + body]
+    stages.append(stages[-1] + b"\x02\x3f" + b"\xff" * 7)
+    address = ("127.0.0.1", kernel.manager.get_connection_info()[port])
+    for start in stages:
+        for _ in range(40):
+            with socket.create_connection(address) as connection:
+                try:
+                    connection.sendall(start + dice.randbytes(dice.randrange(1, 3000)))
+                except OSError:
+                    pass
+    assert is_answered(kernel)
+
+
+def test_the_heartbeat_beats(kernel):
+    time.sleep(1.2)
+    assert kernel.channels.hb_channel.is_beating()
+
+
+def test_sockets_listen_on_the_given_address_only(kernel):
+    process = psutil.Process(kernel.manager.provisioner.pid)
+    listening = [c.laddr for c in process.net_connections() if c.status == psutil.CONN_LISTEN]
+    info = kernel.manager.get_connection_info()
+    assert {address.port for address in listening} == {info[port] for port in PORTS}
+    assert {address.ip for address in listening} == {"127.0.0.1"}
+
+
+def test_unix_sockets_work_and_are_removed():
+    client = Client.start(transport="ipc")
+    info = client.manager.get_connection_info()
+    paths = [Path(f"{info['ip']}-{info[port]}") for port in PORTS]
+    try:
+        assert is_answered(client)
+        assert all(path.is_socket() for path in paths)
+    finally:
+        client.stop()
+    assert not any(path.exists() for path in paths)
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_shutdown_is_answered_before_the_process_ends(fresh, restart):
+    process = psutil.Process(fresh.manager.provisioner.pid)
+    msg_id = fresh.send("shutdown_request", {"restart": restart}, channel="control")
+    reply = fresh.reply(msg_id, channel="control")["content"]
+    assert reply == {"status": "ok", "restart": restart}
+    messages = fresh.until_idle(msg_id)
+    assert "shutdown_reply" in [message["msg_type"] for message in messages]
+    psutil.wait_procs([process], timeout=3)
+    assert not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+
+
+def test_shutdown_during_a_trace_is_prompt(fresh):
+    fresh.wait_for_input(fresh.execute("interval:s:1 { @ = count(); }"))
+    asked = time.monotonic()
+    fresh.manager.shutdown_kernel(now=False)
+    assert time.monotonic() - asked < 3
+
+
+def test_a_restart_begins_anew(fresh):
+    fresh.run("begin { @kept = count(); }")
+    fresh.manager.restart_kernel()
+    fresh.channels.wait_for_ready(timeout=20)
+    fresh.flush()
+    run = fresh.run("begin { @kept = hist(1); }")
+    assert run.status == "ok"
+    assert run.content["execution_count"] == 1
+
+
+def test_sigterm_ends_the_kernel_in_order(fresh):
+    process = psutil.Process(fresh.manager.provisioner.pid)
+    fresh.wait_for_input(fresh.execute("interval:s:1 { @ = count(); }"))
+    process.send_signal(signal.SIGTERM)
+    gone, _ = psutil.wait_procs([process], timeout=4)
+    assert gone or process.status() == psutil.STATUS_ZOMBIE
+
+
+def test_the_kernel_goes_with_the_process_that_started_it():
+    """A Jupyter server that is killed leaves no kernel behind."""
+    script = (
+        "import time\n"
+        "from jupyter_client.manager import KernelManager\n"
+        f"manager = KernelManager(kernel_name={KERNEL!r})\n"
+        "manager.start_kernel()\n"
+        "print(manager.provisioner.pid, flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    command = [sys.executable, "-c", script]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    kernel = psutil.Process(int(server.stdout.readline()))
+    time.sleep(0.5)
+    server.kill()
+    server.wait()
+    gone, _ = psutil.wait_procs([kernel], timeout=5)
+    assert gone or kernel.status() == psutil.STATUS_ZOMBIE
+
+
+def start_with(program, path):
+    command = [program, "kernel", "--connection-file", str(path)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=20)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "named"),
+    [
+        ("missing", None, "No such file"),
+        ("empty", "", "connection file"),
+        ("broken", "{", "connection file"),
+        ("list", "[]", "object"),
+        ("incomplete", "{}", "ip"),
+        ("port", json.dumps({"ip": "127.0.0.1", "shell_port": 70000}), "connection file"),
+    ],
+)
+def test_a_bad_connection_file_is_a_clear_error(program, tmp_path, name, content, named):
+    path = tmp_path / f"{name}.json"
+    if content is not None:
+        path.write_text(content)
+    ended = start_with(program, path)
+    assert ended.returncode not in (0, 101), "must fail, and not by a panic"
+    assert ended.returncode > 0, "must not end by a signal"
+    assert str(path) in ended.stderr
+    assert named in ended.stderr
+
+
+def test_a_taken_port_is_a_clear_error(program, tmp_path, kernel):
+    path = tmp_path / "taken.json"
+    path.write_text(json.dumps({**kernel.manager.get_connection_info(), "key": ""}))
+    ended = start_with(program, path)
+    assert ended.returncode not in (0, 101)
+    assert "cannot bind" in ended.stderr
+
+
+def test_nothing_of_a_killed_kernel_disturbs_the_next(fresh):
+    fresh.wait_for_input(fresh.execute("interval:s:1 { @left = count(); }"))
+    os.kill(fresh.manager.provisioner.pid, signal.SIGKILL)
+    fresh.manager.restart_kernel(now=True)
+    fresh.channels.wait_for_ready(timeout=20)
+    assert is_answered(fresh)
