@@ -6,7 +6,7 @@
 pub mod codegen;
 pub mod diagnostics;
 pub mod ir;
-//ir_text
+pub mod ir_text;
 pub mod kernel_info;
 pub mod pipeline;
 pub mod plan;

@@ -1,1 +1,7 @@
-fn main() {}
+//! The `probebook` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    probebook_kernel::cli::main()
+}

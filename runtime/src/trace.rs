@@ -237,6 +237,7 @@ impl Trace {
         self.set_gate(false);
         self.note_missed(sink);
         self.detach();
+        self.parts.target.finish_output(sink);
         self.drain_all(sink);
     }
 

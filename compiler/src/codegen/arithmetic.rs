@@ -13,12 +13,7 @@ use super::{CodegenError, Cpu, Result};
 use crate::ir::Op;
 
 impl<'ctx> Function<'_, 'ctx, '_> {
-    pub fn binary(
-        &self,
-        op: Op,
-        left: BasicValueEnum<'ctx>,
-        right: BasicValueEnum<'ctx>,
-    ) -> Result<IntValue<'ctx>> {
+    pub fn binary(&self, op: Op, left: BasicValueEnum<'ctx>, right: BasicValueEnum<'ctx>) -> Result<IntValue<'ctx>> {
         use BasicValueEnum::{IntValue as Integer, PointerValue as Pointer};
         match (left, right) {
             (Integer(left), Integer(right)) if left.get_type() == right.get_type() => {
@@ -28,11 +23,7 @@ impl<'ctx> Function<'_, 'ctx, '_> {
                 Some(predicate) => Ok(self.builder.build_int_compare(predicate, left, right, "")?),
                 None => Err(CodegenError::malformed(format!("{op:?} of two pointers"))),
             },
-            _ => Err(CodegenError::malformed(format!(
-                "{op:?} of {} and {}",
-                left.get_type(),
-                right.get_type()
-            ))),
+            _ => Err(CodegenError::malformed(format!("{op:?} of {} and {}", left.get_type(), right.get_type()))),
         }
     }
 

@@ -8,18 +8,16 @@ use std::sync::Once;
 
 use inkwell::OptimizationLevel;
 use inkwell::context::Context;
+use inkwell::data_layout::DataLayout;
+use inkwell::llvm_sys::LLVMDiagnosticSeverity;
 use inkwell::llvm_sys::core::{
     LLVMContextSetDiagnosticHandler, LLVMDisposeMessage, LLVMGetDiagInfoDescription, LLVMGetDiagInfoSeverity,
 };
 use inkwell::llvm_sys::prelude::LLVMDiagnosticInfoRef;
-use inkwell::llvm_sys::LLVMDiagnosticSeverity;
 use inkwell::module::Module;
 use inkwell::passes::PassBuilderOptions;
 use inkwell::support::LLVMString;
-use inkwell::targets::{
-    self, CodeModel, FileType, InitializationConfig, RelocMode, TargetMachine, TargetTriple,
-};
-use inkwell::data_layout::DataLayout;
+use inkwell::targets::{self, CodeModel, FileType, InitializationConfig, RelocMode, TargetMachine, TargetTriple};
 
 use super::{CodegenError, Cpu, Result};
 
@@ -107,9 +105,8 @@ impl Target {
         static INITIALIZED: Once = Once::new();
         INITIALIZED.call_once(|| targets::Target::initialize_bpf(&InitializationConfig::default()));
         let triple = TargetTriple::create(TRIPLE);
-        let target =
-            targets::Target::from_triple(&triple).map_err(|error| CodegenError::backend(error.to_string()))?;
-        let level = OptimizationLevel::Default;
+        let target = targets::Target::from_triple(&triple).map_err(|error| CodegenError::backend(error.to_string()))?;
+        let level = OptimizationLevel::Less;
         let machine = target
             .create_target_machine(&triple, cpu.name(), "", level, RelocMode::Static, CodeModel::Small)
             .ok_or_else(|| CodegenError::backend("LLVM has no BPF target"))?;

@@ -237,11 +237,14 @@ mod tests {
         let program = program(vec![
             Stmt::Set(Var(0), constant(1)),
             Stmt::Set(Var(1), constant(1)),
-            long_range(2, vec![
-                Stmt::Set(Var(3), Expr::Var(Var(2))),
-                Stmt::Evaluate(Expr::Var(Var(3))),
-                Stmt::Evaluate(Expr::Var(Var(0))),
-            ]),
+            long_range(
+                2,
+                vec![
+                    Stmt::Set(Var(3), Expr::Var(Var(2))),
+                    Stmt::Evaluate(Expr::Var(Var(3))),
+                    Stmt::Evaluate(Expr::Var(Var(0))),
+                ],
+            ),
         ]);
         let captures = analyse(&program);
         assert_eq!(captures.vars.keys().collect::<Vec<_>>(), [&Var(0)]);
@@ -262,11 +265,10 @@ mod tests {
 
     #[test]
     fn slots_context_and_return_have_room() {
-        let program = program(vec![long_range(0, vec![
-            Stmt::Evaluate(Expr::Slot(Slot(1))),
-            Stmt::Evaluate(Expr::Context),
-            Stmt::Return(None),
-        ])]);
+        let program = program(vec![long_range(
+            0,
+            vec![Stmt::Evaluate(Expr::Slot(Slot(1))), Stmt::Evaluate(Expr::Context), Stmt::Return(None)],
+        )]);
         let captures = analyse(&program);
         assert_eq!((captures.context, captures.returned), (Some(0), Some(8)));
         assert_eq!(captures.slots, BTreeMap::from([(Slot(1), 24)]));

@@ -72,9 +72,8 @@ impl<'a> DebugInfo<'a> {
         let version = int.const_int(u64::from(inkwell::debug_info::debug_metadata_version()), false);
         module.add_basic_value_flag("Debug Info Version", FlagBehavior::Warning, version);
         // SAFETY: the module is alive, and the builder is disposed of in `drop`, before it.
-        let (builder, context) = unsafe {
-            (LLVMCreateDIBuilder(module.as_mut_ptr()), LLVMGetModuleContext(module.as_mut_ptr()))
-        };
+        let (builder, context) =
+            unsafe { (LLVMCreateDIBuilder(module.as_mut_ptr()), LLVMGetModuleContext(module.as_mut_ptr())) };
         let unit_file = create_file(builder, PRODUCER, "");
         create_unit(builder, unit_file);
         let types = BasicTypes {
@@ -110,7 +109,20 @@ impl<'a> DebugInfo<'a> {
             let ty = LLVMDIBuilderCreateSubroutineType(self.builder, file, signature.as_mut_ptr(), count, 0);
             let local = i32::from(!is_external);
             let subprogram = LLVMDIBuilderCreateFunction(
-                self.builder, file, name, length, name, length, file, line, ty, local, 1, line, 0, 1,
+                self.builder,
+                file,
+                name,
+                length,
+                name,
+                length,
+                file,
+                line,
+                ty,
+                local,
+                1,
+                line,
+                0,
+                1,
             );
             LLVMSetSubprogram(function.as_value_ref(), subprogram);
             subprogram
@@ -121,7 +133,16 @@ impl<'a> DebugInfo<'a> {
             // SAFETY: as above; argument numbers start at 1.
             unsafe {
                 LLVMDIBuilderCreateParameterVariable(
-                    self.builder, subprogram, name, length, number, file, line, *ty, 1, 0,
+                    self.builder,
+                    subprogram,
+                    name,
+                    length,
+                    number,
+                    file,
+                    line,
+                    *ty,
+                    1,
+                    0,
                 );
             }
         }
@@ -188,8 +209,16 @@ fn create_file(builder: LLVMDIBuilderRef, name: &str, source: &str) -> LLVMMetad
     // SAFETY: the builder is alive; LLVM copies the strings.
     unsafe {
         LLVMDIBuilderCreateFileWithChecksum(
-            builder, name, name_length, directory, directory_length,
-            LLVMChecksumKind::CSK_MD5, checksum, checksum_length, source, source_length,
+            builder,
+            name,
+            name_length,
+            directory,
+            directory_length,
+            LLVMChecksumKind::CSK_MD5,
+            checksum,
+            checksum_length,
+            source,
+            source_length,
         )
     }
 }
@@ -199,9 +228,25 @@ fn create_unit(builder: LLVMDIBuilderRef, file: LLVMMetadataRef) {
     // SAFETY: the builder is alive; LLVM copies the strings.
     unsafe {
         LLVMDIBuilderCreateCompileUnit(
-            builder, LLVMDWARFSourceLanguage::LLVMDWARFSourceLanguageC99, file,
-            producer, producer_length, 1, empty, none, 0, empty, none,
-            LLVMDWARFEmissionKind::LLVMDWARFEmissionKindFull, 0, 0, 0, empty, none, empty, none,
+            builder,
+            LLVMDWARFSourceLanguage::LLVMDWARFSourceLanguageC99,
+            file,
+            producer,
+            producer_length,
+            1,
+            empty,
+            none,
+            0,
+            empty,
+            none,
+            LLVMDWARFEmissionKind::LLVMDWARFEmissionKindFull,
+            0,
+            0,
+            0,
+            empty,
+            none,
+            empty,
+            none,
         );
     }
 }

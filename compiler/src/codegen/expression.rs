@@ -210,9 +210,10 @@ impl<'ctx> Function<'_, 'ctx, '_> {
         let unit = self.shared.unit;
         let (word, pointer) = (unit.types.i64, unit.types.pointer);
         let name = "llvm.bpf.pseudo";
-        let intrinsic = unit.module.get_function(name).unwrap_or_else(|| {
-            unit.module.add_function(name, word.fn_type(&[word.into(), word.into()], false), None)
-        });
+        let intrinsic = unit
+            .module
+            .get_function(name)
+            .unwrap_or_else(|| unit.module.add_function(name, word.fn_type(&[word.into(), word.into()], false), None));
         let arguments = [word.const_int(kind, false).into(), word.const_int(u64::from(map.0), false).into()];
         let call = self.builder.build_call(intrinsic, &arguments, "")?;
         match call.try_as_basic_value().basic() {
@@ -230,6 +231,8 @@ impl<'ctx> Function<'_, 'ctx, '_> {
             Ok(self.builder.build_ptr_to_int(frame, word, "")?)
         };
         let zero = self.builder.build_int_sub(address()?, address()?, "")?;
+        // Were this not opaque, LLVM might add the value to an address first, which is forbidden.
+        let zero = self.opaque(zero.into())?.into_int_value();
         Ok(self.builder.build_int_add(value, zero, "")?)
     }
 

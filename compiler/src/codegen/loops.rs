@@ -117,11 +117,7 @@ impl<'ctx, 'a> Function<'_, 'ctx, 'a> {
         self.frame.unwrap_or_else(|| self.shared.unit.types.pointer.const_null())
     }
 
-    fn declare_callback(
-        &self,
-        region: usize,
-        parameters: &[BasicMetadataTypeEnum<'ctx>],
-    ) -> FunctionValue<'ctx> {
+    fn declare_callback(&self, region: usize, parameters: &[BasicMetadataTypeEnum<'ctx>]) -> FunctionValue<'ctx> {
         let name = format!("{}_loop{region}", self.shared.program.symbol);
         let signature = self.shared.unit.types.i64.fn_type(parameters, false);
         self.shared.unit.function(&name, signature, Linkage::Internal)
@@ -145,10 +141,8 @@ impl<'ctx, 'a> Function<'_, 'ctx, 'a> {
         }
         function.context = function.shared_pointer(captures.context)?;
         function.scratch = function.shared_pointer(captures.scratch)?;
-        let outcome = function
-            .forget_changes()
-            .and_then(|()| prologue(&mut function))
-            .and_then(|()| function.block(body));
+        let outcome =
+            function.forget_changes().and_then(|()| prologue(&mut function)).and_then(|()| function.block(body));
         outcome.map_err(|error| function.at(error))?;
         if function.is_open() {
             function.end_callback(0)?;

@@ -172,14 +172,9 @@ fn piece_width(left: u32, align: u32) -> u32 {
 }
 
 /// Pieces are as wide as their alignment allows, so each is aligned to its own width.
-fn set_alignment(
-    instruction: Option<inkwell::values::InstructionValue<'_>>,
-    width: IntType<'_>,
-) -> Result<()> {
+fn set_alignment(instruction: Option<inkwell::values::InstructionValue<'_>>, width: IntType<'_>) -> Result<()> {
     let Some(instruction) = instruction else { return Ok(()) };
-    instruction
-        .set_alignment(width.get_bit_width() / 8)
-        .map_err(|error| CodegenError::malformed(error.to_string()))
+    instruction.set_alignment(width.get_bit_width() / 8).map_err(|error| CodegenError::malformed(error.to_string()))
 }
 
 #[cfg(test)]
@@ -188,8 +183,9 @@ mod tests {
 
     #[test]
     fn pieces_respect_alignment_and_size() {
-        assert_eq!([(16, 8), (7, 8), (3, 8), (1, 8), (16, 1), (16, 4), (2, 4)].map(|(l, a)| piece_width(l, a)), [
-            8, 4, 2, 1, 1, 4, 2
-        ]);
+        assert_eq!(
+            [(16, 8), (7, 8), (3, 8), (1, 8), (16, 1), (16, 4), (2, 4)].map(|(l, a)| piece_width(l, a)),
+            [8, 4, 2, 1, 1, 4, 2]
+        );
     }
 }

@@ -26,12 +26,7 @@ pub(super) fn expressions<'a>(stmt: &'a Stmt, mut visit: impl FnMut(&'a Expr)) {
             visit(start);
             visit(end);
         }
-        Stmt::At(_)
-        | Stmt::Loop { .. }
-        | Stmt::ForEach { .. }
-        | Stmt::Break
-        | Stmt::Continue
-        | Stmt::Return(None) => {}
+        Stmt::At(_) | Stmt::Loop { .. } | Stmt::ForEach { .. } | Stmt::Break | Stmt::Continue | Stmt::Return(None) => {}
     }
 }
 

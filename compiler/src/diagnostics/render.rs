@@ -31,9 +31,7 @@ pub fn to_text(diagnostic: &Diagnostic, sources: &Sources, color: bool) -> Strin
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
     };
-    let title = level
-        .primary_title(visible(&diagnostic.message))
-        .id(diagnostic.id);
+    let title = level.primary_title(visible(&diagnostic.message)).id(diagnostic.id);
     let mut group = Group::with_title(title);
     for snippet in snippets(diagnostic, sources) {
         group = group.element(snippet);
@@ -41,11 +39,7 @@ pub fn to_text(diagnostic: &Diagnostic, sources: &Sources, color: bool) -> Strin
     if let Some(hint) = &diagnostic.hint {
         group = group.element(Level::HELP.message(visible(hint)));
     }
-    let renderer = if color {
-        Renderer::styled()
-    } else {
-        Renderer::plain()
-    };
+    let renderer = if color { Renderer::styled() } else { Renderer::plain() };
     renderer.render(&[group])
 }
 
@@ -66,25 +60,12 @@ fn snippets<'a>(
         let Some(source) = sources.get(id) else {
             continue;
         };
-        let mut snippet =
-            Snippet::source(same_length(&source.text)).path(visible(&source.name).into_owned());
+        let mut snippet = Snippet::source(same_length(&source.text)).path(visible(&source.name).into_owned());
         if id == primary {
-            snippet = snippet.annotation(annotation(
-                AnnotationKind::Primary,
-                &diagnostic.primary,
-                &source.text,
-            ));
+            snippet = snippet.annotation(annotation(AnnotationKind::Primary, &diagnostic.primary, &source.text));
         }
-        for label in diagnostic
-            .secondary
-            .iter()
-            .filter(|label| label.span.source == id)
-        {
-            let kind = if id == primary {
-                AnnotationKind::Context
-            } else {
-                AnnotationKind::Primary
-            };
+        for label in diagnostic.secondary.iter().filter(|label| label.span.source == id) {
+            let kind = if id == primary { AnnotationKind::Context } else { AnnotationKind::Primary };
             snippet = snippet.annotation(annotation(kind, label, &source.text));
         }
         snippets.push(snippet);
@@ -92,17 +73,9 @@ fn snippets<'a>(
     snippets
 }
 
-fn annotation<'a>(
-    kind: AnnotationKind,
-    label: &'a Label,
-    text: &str,
-) -> annotate_snippets::Annotation<'a> {
+fn annotation<'a>(kind: AnnotationKind, label: &'a Label, text: &str) -> annotate_snippets::Annotation<'a> {
     let annotation = kind.span(within(label.span, text));
-    if label.text.is_empty() {
-        annotation
-    } else {
-        annotation.label(visible(&label.text))
-    }
+    if label.text.is_empty() { annotation } else { annotation.label(visible(&label.text)) }
 }
 
 /// The diagnostic as bpftrace prints it on stderr, each line with its end:
@@ -123,13 +96,7 @@ pub fn to_bpftrace_text(diagnostic: &Diagnostic, sources: &Sources) -> String {
         Severity::Warning => "WARNING",
     };
     let mut text = String::new();
-    place(
-        &mut text,
-        severity,
-        diagnostic.primary.span,
-        &diagnostic.message,
-        sources,
-    );
+    place(&mut text, severity, diagnostic.primary.span, &diagnostic.message, sources);
     for label in &diagnostic.secondary {
         place(&mut text, severity, label.span, &label.text, sources);
     }
@@ -154,27 +121,16 @@ fn place(out: &mut String, severity: &str, span: Span, message: &str, sources: &
     let (first, last) = (line_at(source, bytes.start), line_at(source, bytes.end));
     if first.number != last.number {
         let (from, to) = (first.number, last.number);
-        line(
-            out,
-            format_args!("{name}:{from}-{to}: {severity}: {message}"),
-        );
+        line(out, format_args!("{name}:{from}-{to}: {severity}: {message}"));
         let end = last.start + last.text.len();
         let lines = source.text.get(first.start..end).unwrap_or_default();
-        return lines
-            .lines()
-            .for_each(|shown| line(out, format_args!("{}", visible(shown))));
+        return lines.lines().for_each(|shown| line(out, format_args!("{}", visible(shown))));
     }
     let columns = |end: usize| first.text.get(..end - first.start).unwrap_or_default();
     let (before, through) = (columns(bytes.start), columns(bytes.end));
     let (from, to) = (before.chars().count() + 1, through.chars().count() + 1);
-    line(
-        out,
-        format_args!("{name}:{}:{from}-{to}: {severity}: {message}", first.number),
-    );
-    line(
-        out,
-        format_args!("{}", visible(&first.text.replace('\t', TAB))),
-    );
+    line(out, format_args!("{name}:{}:{from}-{to}: {severity}: {message}", first.number));
+    line(out, format_args!("{}", visible(&first.text.replace('\t', TAB))));
     let marked = through.get(before.len()..).unwrap_or_default();
     let (blank, marks) = (marks(before, ' '), marks(marked, '~'));
     line(out, format_args!("{blank}{marks}"));
@@ -199,11 +155,7 @@ fn line_at(source: &Source, at: usize) -> Line<'_> {
     let start = before.rfind('\n').map_or(0, |end| end + 1);
     let end = at + after.find('\n').unwrap_or(after.len());
     let number = before.matches('\n').count() + 1;
-    Line {
-        number,
-        start,
-        text: source.text.get(start..end).unwrap_or_default(),
-    }
+    Line { number, start, text: source.text.get(start..end).unwrap_or_default() }
 }
 
 /// A span as bytes of its text, whatever it claims: in order, inside, between characters.
@@ -219,15 +171,7 @@ fn visible(text: &str) -> Cow<'_, str> {
     if text.chars().all(is_harmless) {
         return Cow::Borrowed(text);
     }
-    text.chars()
-        .map(|c| {
-            if c == '\n' {
-                c
-            } else {
-                sign_for(c).unwrap_or(c)
-            }
-        })
-        .collect()
+    text.chars().map(|c| if c == '\n' { c } else { sign_for(c).unwrap_or(c) }).collect()
 }
 
 /// Source text for annotate-snippets, which shows ASCII's controls itself and turns tabs into
@@ -274,11 +218,7 @@ mod tests {
     }
 
     fn span(start: u32, end: u32) -> Span {
-        Span {
-            source: SourceId(0),
-            start,
-            end,
-        }
+        Span { source: SourceId(0), start, end }
     }
 
     fn error(start: u32, end: u32) -> Diagnostic {
@@ -287,9 +227,7 @@ mod tests {
 
     #[test]
     fn bpftrace_form_of_one_line() {
-        let diagnostic = error(8, 11)
-            .hint("do it right")
-            .also(span(0, 5), "because of this");
+        let diagnostic = error(8, 11).hint("do it right").also(span(0, 5), "because of this");
         let text = to_bpftrace_text(&diagnostic, &sources("begin { abc }"));
         assert_eq!(
             text,
@@ -301,22 +239,15 @@ mod tests {
     #[test]
     fn bpftrace_form_widens_tabs() {
         let text = to_bpftrace_text(&error(8, 10), &sources("i:s:1\t\t\t$a"));
-        let expected =
-            "stdin:1:9-11: ERROR: it is wrong\ni:s:1            $a\n                 ~~\n";
+        let expected = "stdin:1:9-11: ERROR: it is wrong\ni:s:1            $a\n                 ~~\n";
         assert_eq!(text, expected);
     }
 
     #[test]
     fn bpftrace_form_of_several_lines_and_of_an_end() {
         let sources = sources("a {\n b\n}\n");
-        assert_eq!(
-            to_bpftrace_text(&error(2, 8), &sources),
-            "stdin:1-3: ERROR: it is wrong\na {\n b\n}\n"
-        );
-        assert_eq!(
-            to_bpftrace_text(&error(3, 3), &sources),
-            "stdin:1:4-4: ERROR: it is wrong\na {\n   \n"
-        );
+        assert_eq!(to_bpftrace_text(&error(2, 8), &sources), "stdin:1-3: ERROR: it is wrong\na {\n b\n}\n");
+        assert_eq!(to_bpftrace_text(&error(3, 3), &sources), "stdin:1:4-4: ERROR: it is wrong\na {\n   \n");
     }
 
     #[test]
@@ -338,8 +269,8 @@ mod tests {
         let old = sources.add("In [3]", "begin { @x = count(); }");
         let new = sources.add("In [7]", "begin { @x = 1; }");
         let at = |source, start, end| Span { source, start, end };
-        let diagnostic = Diagnostic::error("map-type", at(new, 8, 10), "@x is a count")
-            .also(at(old, 8, 10), "first used here");
+        let diagnostic =
+            Diagnostic::error("map-type", at(new, 8, 10), "@x is a count").also(at(old, 8, 10), "first used here");
         let text = to_text(&diagnostic, &sources, false);
         assert!(text.contains("In [7]:1:9"), "{text}");
         assert!(text.contains("In [3]:1:9"), "{text}");
@@ -355,22 +286,13 @@ mod tests {
         let diagnostic = Diagnostic::error("some-id", span(place, place + 1), "\x1b[2J\u{9b}2J")
             .label("\x1b[1m")
             .hint("\x1b[1m\u{85}");
-        for text in [
-            to_text(&diagnostic, &sources, false),
-            to_bpftrace_text(&diagnostic, &sources),
-        ] {
-            assert!(
-                !text.contains(|c: char| c != '\n' && sign_for(c).is_some()),
-                "{text:?}"
-            );
+        for text in [to_text(&diagnostic, &sources, false), to_bpftrace_text(&diagnostic, &sources)] {
+            assert!(!text.contains(|c: char| c != '\n' && sign_for(c).is_some()), "{text:?}");
             assert!(text.contains('␛'), "{text}");
         }
         let colored = to_text(&diagnostic, &sources, true);
         assert!(colored.contains("\x1b["), "{colored:?}");
-        assert!(
-            !colored.contains("\x1b[2J") && !colored.contains('\u{9b}'),
-            "{colored:?}"
-        );
+        assert!(!colored.contains("\x1b[2J") && !colored.contains('\u{9b}'), "{colored:?}");
     }
 
     #[test]
@@ -380,11 +302,7 @@ mod tests {
             to_text(&error(start, end), &sources, false);
             to_bpftrace_text(&error(start, end), &sources);
         }
-        let lost = Span {
-            source: SourceId(9),
-            start: 0,
-            end: 1,
-        };
+        let lost = Span { source: SourceId(9), start: 0, end: 1 };
         let lost = Diagnostic::warning("some-id", lost, "it is odd");
         assert_eq!(to_bpftrace_text(&lost, &sources), "WARNING: it is odd\n");
         assert!(to_text(&lost, &sources, false).contains("warning[some-id]: it is odd"));

@@ -17,18 +17,12 @@ impl<'i> Builder<'i> {
 /// # Errors
 ///
 /// `invalid-parameter` for a `$` outside quotes that no number from 1 on follows.
-pub fn with_parameters(
-    point: &AttachPoint,
-    value: impl Fn(u32) -> String,
-) -> Result<AttachPoint, Box<Diagnostic>> {
+pub fn with_parameters(point: &AttachPoint, value: impl Fn(u32) -> String) -> Result<AttachPoint, Box<Diagnostic>> {
     let text = substituted(point, value)?;
     let mut replaced = cut(point.span, &text);
     if text != point.text {
         // The new text is nowhere in the script, so all of it stands where the old one does.
-        replaced
-            .parts
-            .iter_mut()
-            .for_each(|part| part.span = point.span);
+        replaced.parts.iter_mut().for_each(|part| part.span = point.span);
         if let Some(label) = &mut replaced.label {
             label.span = point.span;
         }
@@ -37,19 +31,14 @@ pub fn with_parameters(
 }
 
 /// The point's text with its parameters replaced.
-fn substituted(
-    point: &AttachPoint,
-    value: impl Fn(u32) -> String,
-) -> Result<String, Box<Diagnostic>> {
+fn substituted(point: &AttachPoint, value: impl Fn(u32) -> String) -> Result<String, Box<Diagnostic>> {
     let mut text = String::with_capacity(point.text.len());
     let mut characters = point.text.char_indices();
     let mut quoted = false;
     while let Some((at, character)) = characters.next() {
         if character == '$' && !quoted {
             let rest = point.text.get(at + 1..).unwrap_or_default();
-            let digits = rest
-                .find(|c: char| !c.is_ascii_digit())
-                .unwrap_or(rest.len());
+            let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
             let number = rest.get(..digits).unwrap_or_default();
             match number.parse() {
                 Ok(index) if !number.starts_with('0') => text.push_str(&value(index)),
@@ -71,9 +60,8 @@ fn substituted(
 fn invalid_parameter(span: Span, rest: &str) -> Box<Diagnostic> {
     let next = rest.chars().next().map_or_else(String::new, String::from);
     let message = format!("`${next}` is not a positional parameter");
-    let diagnostic = Diagnostic::error("invalid-parameter", span, message).hint(format!(
-        "quote the part if a dollar sign is meant: \"${next}\""
-    ));
+    let diagnostic = Diagnostic::error("invalid-parameter", span, message)
+        .hint(format!("quote the part if a dollar sign is meant: \"${next}\""));
     Box::new(diagnostic)
 }
 
@@ -90,10 +78,7 @@ fn cut(span: Span, text: &str) -> AttachPoint {
             '"' => quoted = !quoted,
             '\\' if quoted => part.extend(characters.next().map(|(_, escaped)| escaped)),
             ':' if !quoted => {
-                parts.push(AttachPart {
-                    span: inside(span, part_start, at),
-                    text: std::mem::take(&mut part),
-                });
+                parts.push(AttachPart { span: inside(span, part_start, at), text: std::mem::take(&mut part) });
                 part_start = at + 1;
             }
             '=' if !quoted && parts.is_empty() && label_end.is_none() => {
@@ -103,17 +88,9 @@ fn cut(span: Span, text: &str) -> AttachPoint {
             _ => part.push(character),
         }
     }
-    parts.push(AttachPart {
-        span: inside(span, part_start, text.len()),
-        text: part,
-    });
+    parts.push(AttachPart { span: inside(span, part_start, text.len()), text: part });
     let label = label_end.and_then(|(at, length)| split_label(span, at, length, &mut parts));
-    AttachPoint {
-        span,
-        label,
-        parts,
-        text: text.to_owned(),
-    }
+    AttachPoint { span, label, parts, text: text.to_owned() }
 }
 
 /// Takes `name=` off the first part, unless nothing follows it.
@@ -126,19 +103,12 @@ fn split_label(span: Span, at: usize, length: usize, parts: &mut [AttachPart]) -
     let name = first.text.get(..length)?.to_owned();
     first.span.start = inside(span, at + 1, at + 1).start;
     first.text = provider;
-    Some(Ident {
-        name,
-        span: inside(span, 0, at),
-    })
+    Some(Ident { name, span: inside(span, 0, at) })
 }
 
 /// A range of the attach point's text as a span of the script.
 fn inside(span: Span, start: usize, end: usize) -> Span {
-    Span {
-        start: span.start + start as u32,
-        end: span.start + end as u32,
-        ..span
-    }
+    Span { start: span.start + start as u32, end: span.start + end as u32, ..span }
 }
 
 #[cfg(test)]
@@ -182,34 +152,22 @@ mod tests {
     #[test]
     fn label_is_taken_off() {
         let point = &points("mine=kprobe:f")[0];
-        assert_eq!(
-            point.label.as_ref().map(|label| label.name.as_str()),
-            Some("mine")
-        );
+        assert_eq!(point.label.as_ref().map(|label| label.name.as_str()), Some("mine"));
         assert_eq!(texts(point), ["kprobe", "f"]);
         assert!(points("kprobe:a=b")[0].label.is_none());
     }
 
     #[test]
     fn empty_parts_are_kept() {
-        assert_eq!(
-            texts(&points("::k::f::")[0]),
-            ["", "", "k", "", "f", "", ""]
-        );
+        assert_eq!(texts(&points("::k::f::")[0]), ["", "", "k", "", "f", "", ""]);
     }
 
     #[test]
     fn parameters_are_replaced_outside_quotes() {
         let value = |index| ["foo", "a:b"][index as usize - 1].to_owned();
         let replaced = |header: &str| with_parameters(&points(header)[0], value);
-        assert_eq!(
-            texts(&replaced(r#"uprobe:"zz"$1"zz":aa$1"#).unwrap()),
-            ["uprobe", "zzfoozz", "aafoo"]
-        );
-        assert_eq!(
-            texts(&replaced(r#"uprobe:"$1":$2"#).unwrap()),
-            ["uprobe", "$1", "a", "b"]
-        );
+        assert_eq!(texts(&replaced(r#"uprobe:"zz"$1"zz":aa$1"#).unwrap()), ["uprobe", "zzfoozz", "aafoo"]);
+        assert_eq!(texts(&replaced(r#"uprobe:"$1":$2"#).unwrap()), ["uprobe", "$1", "a", "b"]);
         assert_eq!(replaced("uprobe:$0").unwrap_err().id, "invalid-parameter");
         assert_eq!(replaced("uprobe:$x").unwrap_err().id, "invalid-parameter");
     }

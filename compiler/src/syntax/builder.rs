@@ -32,14 +32,7 @@ pub(super) struct Builder<'i> {
 
 impl<'i> Builder<'i> {
     pub(super) fn new(text: &'i str, source: SourceId) -> Self {
-        Self {
-            text,
-            source,
-            next_id: 0,
-            nesting: 0,
-            height: 0,
-            diagnostics: Vec::new(),
-        }
+        Self { text, source, next_id: 0, nesting: 0, height: 0, diagnostics: Vec::new() }
     }
 
     /// The tree of a whole parse.
@@ -72,11 +65,7 @@ impl<'i> Builder<'i> {
     /// A new expression on top of what has been built in the current scope.
     pub(super) fn node(&mut self, span: Span, kind: ExprKind) -> Built<Expr> {
         self.grow(span)?;
-        Ok(Expr {
-            id: self.id(),
-            span,
-            kind,
-        })
+        Ok(Expr { id: self.id(), span, kind })
     }
 
     /// Adds a level to the tree's height.
@@ -97,11 +86,7 @@ impl<'i> Builder<'i> {
     }
 
     /// Builds a part through which the builder may come back to itself.
-    pub(super) fn nested<T>(
-        &mut self,
-        span: Span,
-        build: impl FnOnce(&mut Self) -> Built<T>,
-    ) -> Built<T> {
+    pub(super) fn nested<T>(&mut self, span: Span, build: impl FnOnce(&mut Self) -> Built<T>) -> Built<T> {
         if self.nesting >= MAX_NESTING {
             return self.halt(errors::too_deep(span));
         }
@@ -122,11 +107,7 @@ impl<'i> Builder<'i> {
 
     pub(super) fn range(&self, start: usize, end: usize) -> Span {
         // `parse` refuses texts that 32 bits cannot address.
-        Span {
-            source: self.source,
-            start: start as u32,
-            end: end as u32,
-        }
+        Span { source: self.source, start: start as u32, end: end as u32 }
     }
 
     /// The next pair, which the grammar promises.
@@ -155,17 +136,11 @@ impl<'i> Builder<'i> {
             Rule::variable | Rule::map_name => text.get(1..).unwrap_or_default(),
             _ => text,
         };
-        Ident {
-            name: name.to_owned(),
-            span: self.span(pair),
-        }
+        Ident { name: name.to_owned(), span: self.span(pair) }
     }
 
     /// The next pair as a name.
-    pub(super) fn next_ident(
-        &mut self,
-        pairs: &mut impl Iterator<Item = Pair<'i>>,
-    ) -> Built<Ident> {
+    pub(super) fn next_ident(&mut self, pairs: &mut impl Iterator<Item = Pair<'i>>) -> Built<Ident> {
         let pair = self.next(pairs)?;
         Ok(self.ident(&pair))
     }

@@ -34,11 +34,7 @@ pub fn completeness(text: &str) -> Completeness {
         // A string ends with its line: it can be continued on the last one only.
         CURABLE.contains(&diagnostic.id) && diagnostic.primary.span.end as usize >= end
     });
-    if curable {
-        Completeness::Incomplete
-    } else {
-        Completeness::Invalid
-    }
+    if curable { Completeness::Incomplete } else { Completeness::Invalid }
 }
 
 #[cfg(test)]

@@ -3,9 +3,7 @@
 //! to say what is wrong with one.
 
 /// Words that begin an item other than a probe, whose header has a lexical form of its own.
-const ITEM_WORDS: [&str; 9] = [
-    "struct", "union", "enum", "typedef", "config", "import", "macro", "fn", "let",
-];
+const ITEM_WORDS: [&str; 9] = ["struct", "union", "enum", "typedef", "config", "import", "macro", "fn", "let"];
 
 /// What a text looks like up to some place.
 #[derive(Debug, Default, PartialEq)]
@@ -34,11 +32,7 @@ pub(super) enum Unterminated {
 
 /// Looks at `text` up to `place`; a token that begins there still counts if it has no end.
 pub(super) fn scan(text: &str, place: usize) -> Scan {
-    let mut scanner = Scanner {
-        text,
-        at: 0,
-        scan: Scan::default(),
-    };
+    let mut scanner = Scanner { text, at: 0, scan: Scan::default() };
     scanner.run(place);
     scanner.scan
 }
@@ -196,10 +190,7 @@ impl<'t> Scanner<'t> {
             }
         }
         let line = self.rest().find('\n').unwrap_or(self.rest().len());
-        self.scan.unterminated = Some(Unterminated::String {
-            start,
-            end: start + line,
-        });
+        self.scan.unterminated = Some(Unterminated::String { start, end: start + line });
     }
 }
 
@@ -217,11 +208,7 @@ mod tests {
     use super::*;
 
     fn open(text: &str) -> String {
-        scan(text, text.len())
-            .open
-            .iter()
-            .map(|open| open.0)
-            .collect()
+        scan(text, text.len()).open.iter().map(|open| open.0).collect()
     }
 
     #[test]

@@ -41,31 +41,19 @@ const PROVIDERS: [&str; 24] = [
 const MOST_ALTERNATIVES: usize = 4;
 
 pub(super) fn too_long(source: SourceId) -> Diagnostic {
-    let span = Span {
-        source,
-        ..Span::default()
-    };
-    Diagnostic::error(
-        "script-too-long",
-        span,
-        "a script must be smaller than 4 GiB",
-    )
+    let span = Span { source, ..Span::default() };
+    Diagnostic::error("script-too-long", span, "a script must be smaller than 4 GiB")
 }
 
 pub(super) fn too_deep(span: Span) -> Diagnostic {
     let message = "this is nested too deeply";
-    Diagnostic::error("nesting-too-deep", span, message).hint(format!(
-        "at most {MAX_NESTING} brackets may be open, and {MAX_HEIGHT} operators build on each other"
-    ))
+    Diagnostic::error("nesting-too-deep", span, message)
+        .hint(format!("at most {MAX_NESTING} brackets may be open, and {MAX_HEIGHT} operators build on each other"))
 }
 
 /// The grammar and the tree builder disagree: a fault of this program, told as one.
 pub(super) fn incoherent(span: Span, what: &str) -> Diagnostic {
-    Diagnostic::error(
-        "internal-error",
-        span,
-        format!("the parser contradicts itself: {what}"),
-    )
+    Diagnostic::error("internal-error", span, format!("the parser contradicts itself: {what}"))
 }
 
 /// The diagnostic for a text that the grammar refused.
@@ -78,13 +66,7 @@ pub(super) fn explain(text: &str, source: SourceId, error: &Error<Rule>) -> Diag
         return too_deep(deepest(text, source));
     };
     let place = skip_layout(text, place.min(text.len()));
-    let refusal = Refusal {
-        text,
-        source,
-        place,
-        expected: positives,
-        scan: scan(text, place),
-    };
+    let refusal = Refusal { text, source, place, expected: positives, scan: scan(text, place) };
     refusal.explain()
 }
 
@@ -104,11 +86,7 @@ fn deepest(text: &str, source: SourceId) -> Span {
             break;
         }
     }
-    Span {
-        source,
-        start: at as u32,
-        end: (at + 1).min(text.len()) as u32,
-    }
+    Span { source, start: at as u32, end: (at + 1).min(text.len()) as u32 }
 }
 
 /// A place in a text at which the grammar knew no way on.
@@ -138,11 +116,7 @@ impl<'t> Refusal<'t> {
     // ---- what is there ----
 
     fn span(&self, start: usize, end: usize) -> Span {
-        Span {
-            source: self.source,
-            start: start as u32,
-            end: end as u32,
-        }
+        Span { source: self.source, start: start as u32, end: end as u32 }
     }
 
     fn rest(&self) -> &'t str {
@@ -156,10 +130,7 @@ impl<'t> Refusal<'t> {
         let word = word_length(rest.get(sigil..).unwrap_or_default());
         let length = match rest.chars().next() {
             _ if word > 0 => sigil + word,
-            Some('"') => rest
-                .get(1..)
-                .and_then(|r| r.find(['"', '\n']))
-                .map_or(1, |end| end + 2),
+            Some('"') => rest.get(1..).and_then(|r| r.find(['"', '\n'])).map_or(1, |end| end + 2),
             Some(first) => OPERATORS
                 .iter()
                 .find(|operator| rest.starts_with(**operator))
@@ -235,10 +206,7 @@ impl<'t> Refusal<'t> {
     fn unfinished_definition(&self) -> Option<Diagnostic> {
         let whole = scan(self.text, self.text.len());
         let item = self.text.get(whole.item..)?;
-        let is_c = matches!(
-            item.get(..word_length(item))?,
-            "struct" | "union" | "enum" | "typedef"
-        );
+        let is_c = matches!(item.get(..word_length(item))?, "struct" | "union" | "enum" | "typedef");
         let open = whole.open.first().copied()?;
         (is_c && whole.item <= self.place).then(|| self.unclosed(open))
     }
@@ -254,10 +222,7 @@ impl<'t> Refusal<'t> {
         };
         let message = format!("`{}` is missing at the end", closer(open));
         let diagnostic = Diagnostic::error(id, here, message);
-        diagnostic.also(
-            self.span(at, at + 1),
-            format!("this `{open}` is never closed"),
-        )
+        diagnostic.also(self.span(at, at + 1), format!("this `{open}` is never closed"))
     }
 
     /// A line that begins like a probe while a block is open.
@@ -273,10 +238,7 @@ impl<'t> Refusal<'t> {
             return None;
         }
         let span = self.span(start, start + provider.len());
-        let message = format!(
-            "a new probe begins before `{}` has closed the last one",
-            closer(open)
-        );
+        let message = format!("a new probe begins before `{}` has closed the last one", closer(open));
         let diagnostic = Diagnostic::error("unclosed-brace", span, message);
         Some(diagnostic.also(self.span(at, at + 1), "this `{` is never closed"))
     }
@@ -290,27 +252,19 @@ impl<'t> Refusal<'t> {
             return None;
         }
         let shown = first.escape_debug();
-        let diagnostic = self.error(
-            "unknown-character",
-            format!("`{shown}` has no meaning here"),
-        );
+        let diagnostic = self.error("unknown-character", format!("`{shown}` has no meaning here"));
         Some(match first {
-            '\'' | '‘' | '’' => diagnostic
-                .hint("strings are written in double quotes; a character is written as its number"),
-            '“' | '”' | '„' => {
-                diagnostic.hint("strings are written in plain double quotes: \"")
+            '\'' | '‘' | '’' => {
+                diagnostic.hint("strings are written in double quotes; a character is written as its number")
             }
+            '“' | '”' | '„' => diagnostic.hint("strings are written in plain double quotes: \""),
             '#' => diagnostic.hint("a comment begins with //"),
             _ => diagnostic,
         })
     }
 
     fn wrong_closer(&self) -> Option<Diagnostic> {
-        let found = self
-            .rest()
-            .chars()
-            .next()
-            .filter(|c| matches!(c, ')' | ']' | '}'))?;
+        let found = self.rest().chars().next().filter(|c| matches!(c, ')' | ']' | '}'))?;
         match self.enclosing() {
             None => {
                 let message = format!("there is nothing for this `{found}` to close");
@@ -324,10 +278,7 @@ impl<'t> Refusal<'t> {
                 };
                 let message = format!("`{}` is missing before this `{found}`", closer(open));
                 let opener = self.span(at, at + 1);
-                Some(
-                    self.error(id, message)
-                        .also(opener, format!("this `{open}` is still open")),
-                )
+                Some(self.error(id, message).also(opener, format!("this `{open}` is still open")))
             }
             Some(_) => None,
         }
@@ -347,10 +298,7 @@ impl<'t> Refusal<'t> {
         }
         let span = self.span(self.scan.item, self.scan.item + header.trim_end().len());
         let message = "statements belong in a probe";
-        Some(
-            Diagnostic::error("code-outside-probe", span, message)
-                .hint("to run them once, at the start: begin { … }"),
-        )
+        Some(Diagnostic::error("code-outside-probe", span, message).hint("to run them once, at the start: begin { … }"))
     }
 
     fn assignment_for_comparison(&self) -> Option<Diagnostic> {
@@ -361,10 +309,7 @@ impl<'t> Refusal<'t> {
             return None;
         }
         let message = "`=` assigns, and cannot stand here";
-        Some(
-            self.error("assignment-in-expression", message)
-                .hint("to compare, use `==`"),
-        )
+        Some(self.error("assignment-in-expression", message).hint("to compare, use `==`"))
     }
 
     /// `if pid == 1 {`
@@ -388,10 +333,7 @@ impl<'t> Refusal<'t> {
             return None;
         }
         let found = self.found();
-        let diagnostic = self.error(
-            "missing-semicolon",
-            format!("`;` is missing before {found}"),
-        );
+        let diagnostic = self.error("missing-semicolon", format!("`;` is missing before {found}"));
         let between = self.text.get(self.scan.last_end..self.place)?;
         if !between.contains('\n') {
             return Some(diagnostic);
@@ -424,20 +366,14 @@ impl<'t> Refusal<'t> {
         Some(match self.token() {
             "else" => "`else` follows the `}` of an `if`",
             "$" => "a variable is `$` and a name",
-            "struct" | "union" | "enum" if inside == Some('(') => {
-                "a type is given to a macro or function as typeof(…)"
-            }
-            ":" if inside == Some('{') => {
-                "to give a variable a type, declare it: let $x: int64 = …"
-            }
+            "struct" | "union" | "enum" if inside == Some('(') => "a type is given to a macro or function as typeof(…)",
+            ":" if inside == Some('{') => "to give a variable a type, declare it: let $x: int64 = …",
             ";" if inside.is_none() => "a `;` ends statements, not probes",
             "{" if self.expects(Rule::slash) => "a predicate ends with a slash: /pid == 1/ { … }",
             token if OPERATORS.contains(&token) && self.is_bound() => {
                 "a bound of more than one part needs parentheses: 0..(a + b)"
             }
-            _ if self.expects(Rule::config_value) => {
-                "a setting is a number, a word, a string, true or false"
-            }
+            _ if self.expects(Rule::config_value) => "a setting is a number, a word, a string, true or false",
             _ => return None,
         })
     }
@@ -467,10 +403,7 @@ impl<'t> Refusal<'t> {
             [most @ .., last] if words.len() <= MOST_ALTERNATIVES => {
                 format!("{} or {last}", most.join(", "))
             }
-            _ => format!(
-                "{} or something like it",
-                words.first().copied().unwrap_or_default()
-            ),
+            _ => format!("{} or something like it", words.first().copied().unwrap_or_default()),
         }
     }
 }
@@ -480,9 +413,8 @@ const STATEMENT: &str = "a statement";
 
 /// Signs of more than one character, longest first, and the operators of one.
 const OPERATORS: [&str; 40] = [
-    "<<=", ">>=", "...", "||", "&&", "==", "!=", "<=", ">=", "<<", ">>", "+=", "-=", "*=", "/=",
-    "%=", "&=", "|=", "^=", "++", "--", "->", "..", "=", "<", ">", "+", "-", "*", "/", "%", "&",
-    "|", "^", "?", "!", "~", ".", ":", ",",
+    "<<=", ">>=", "...", "||", "&&", "==", "!=", "<=", ">=", "<<", ">>", "+=", "-=", "*=", "/=", "%=", "&=", "|=",
+    "^=", "++", "--", "->", "..", "=", "<", ">", "+", "-", "*", "/", "%", "&", "|", "^", "?", "!", "~", ".", ":", ",",
 ];
 
 /// What a rule is called in messages; `None` for what is never worth mentioning.

@@ -3,9 +3,7 @@
 
 use std::iter::Peekable;
 
-use super::ast::{
-    BinaryOp, Block, Expr, ExprKind, OffsetStep, Span, Stmt, StmtKind, TypeOrExpr, UnaryOp,
-};
+use super::ast::{BinaryOp, Block, Expr, ExprKind, OffsetStep, Span, Stmt, StmtKind, TypeOrExpr, UnaryOp};
 use super::builder::{Builder, Built, parts};
 use super::errors;
 use super::grammar::{Pair, Rule};
@@ -22,10 +20,7 @@ impl<'i> Builder<'i> {
     }
 
     /// An expression whose pieces are `pieces`.
-    pub(super) fn expression_from(
-        &mut self,
-        pieces: impl Iterator<Item = Pair<'i>>,
-    ) -> Built<Expr> {
+    pub(super) fn expression_from(&mut self, pieces: impl Iterator<Item = Pair<'i>>) -> Built<Expr> {
         let mut chain = pieces.peekable();
         let here = match chain.peek() {
             Some(piece) => self.span(piece),
@@ -47,11 +42,7 @@ impl<'i> Builder<'i> {
     }
 
     /// Precedence climbing: operators of at least the given precedence, all left-associative.
-    fn climb(
-        &mut self,
-        chain: &mut Chain<impl Iterator<Item = Pair<'i>>>,
-        least: u8,
-    ) -> Built<Expr> {
+    fn climb(&mut self, chain: &mut Chain<impl Iterator<Item = Pair<'i>>>, least: u8) -> Built<Expr> {
         let mut left = self.operand(chain)?;
         while let Some(operator) = chain.peek().and_then(binary_operator)
             && operator.precedence() >= least
@@ -60,14 +51,7 @@ impl<'i> Builder<'i> {
             let right = self.child(|builder| builder.climb(chain, operator.precedence() + 1))?;
             let span = left.span.to(right.span);
             let (left_box, right) = (Box::new(left), Box::new(right));
-            left = self.node(
-                span,
-                ExprKind::Binary {
-                    operator,
-                    left: left_box,
-                    right,
-                },
-            )?;
+            left = self.node(span, ExprKind::Binary { operator, left: left_box, right })?;
         }
         Ok(left)
     }
@@ -76,24 +60,14 @@ impl<'i> Builder<'i> {
         let mut inner = parts(pair);
         let first = self.next(&mut inner)?;
         let first = self.expression(first)?;
-        let second = inner
-            .next()
-            .map(|second| self.expression(second))
-            .transpose()?;
+        let second = inner.next().map(|second| self.expression(second)).transpose()?;
         let (then, otherwise) = match second {
             Some(second) => (Some(Box::new(first)), second),
             None => (None, first),
         };
         let span = condition.span.to(otherwise.span);
         let (condition, otherwise) = (Box::new(condition), Box::new(otherwise));
-        self.node(
-            span,
-            ExprKind::Ternary {
-                condition,
-                then,
-                otherwise,
-            },
-        )
+        self.node(span, ExprKind::Ternary { condition, then, otherwise })
     }
 
     /// Prefixes, a primary, postfixes.
@@ -117,21 +91,13 @@ impl<'i> Builder<'i> {
         let start = self.span(&pair);
         let span = start.to(operand.span);
         let operator = match pair.as_rule() {
-            Rule::kw_comptime => {
-                return self.node(span, ExprKind::Comptime(Box::new(operand)));
-            }
             Rule::cast => {
                 let type_name = self.next(&mut parts(pair))?;
                 let to = self.child(|builder| builder.type_name(type_name))?;
-                return self.node(
-                    span,
-                    ExprKind::Cast {
-                        to,
-                        operand: Box::new(operand),
-                    },
-                );
+                return self.node(span, ExprKind::Cast { to, operand: Box::new(operand) });
             }
             _ => match pair.as_str() {
+                "comptime" => return self.node(span, ExprKind::Comptime(Box::new(operand))),
                 "!" => UnaryOp::Not,
                 "~" => UnaryOp::Complement,
                 "-" => UnaryOp::Negate,
@@ -142,19 +108,9 @@ impl<'i> Builder<'i> {
         };
         if operator == UnaryOp::AddressOf && !is_place(&operand) {
             let message = "only variables and maps have an address";
-            self.complain(Diagnostic::error(
-                "invalid-address-of",
-                operand.span,
-                message,
-            ));
+            self.complain(Diagnostic::error("invalid-address-of", operand.span, message));
         }
-        self.node(
-            span,
-            ExprKind::Unary {
-                operator,
-                operand: Box::new(operand),
-            },
-        )
+        self.node(span, ExprKind::Unary { operator, operand: Box::new(operand) })
     }
 
     fn step(&mut self, target: Expr, increment: bool, prefix: bool, sign: Span) -> Built<Expr> {
@@ -164,14 +120,7 @@ impl<'i> Builder<'i> {
             let message = format!("`{sign}` needs a variable or a map");
             self.complain(Diagnostic::error("invalid-step", target.span, message));
         }
-        self.node(
-            span,
-            ExprKind::Step {
-                target: Box::new(target),
-                increment,
-                prefix,
-            },
-        )
+        self.node(span, ExprKind::Step { target: Box::new(target), increment, prefix })
     }
 
     fn postfix(&mut self, object: Expr, pair: Pair<'i>) -> Built<Expr> {
@@ -185,13 +134,7 @@ impl<'i> Builder<'i> {
                 let span = start.to(self.span(&pair));
                 let index = self.next(&mut parts(pair))?;
                 let index = Box::new(self.expression(index)?);
-                self.node(
-                    span,
-                    ExprKind::Index {
-                        object: Box::new(object),
-                        index,
-                    },
-                )
+                self.node(span, ExprKind::Index { object: Box::new(object), index })
             }
             _ => {
                 let name = self.next(&mut parts(pair))?;
@@ -216,14 +159,7 @@ impl<'i> Builder<'i> {
             self.complain(Diagnostic::error("integer-overflow", index_span, message));
             0
         });
-        self.node(
-            span,
-            ExprKind::TupleField {
-                object,
-                index,
-                index_span,
-            },
-        )
+        self.node(span, ExprKind::TupleField { object, index, index_span })
     }
 
     /// What an operand is when prefixes and postfixes are taken off.
@@ -309,17 +245,12 @@ impl<'i> Builder<'i> {
     fn parenthesized(&mut self, pair: Pair<'i>) -> Built<Expr> {
         let span = self.span(&pair);
         let mut inner: Vec<_> = parts(pair).collect();
-        let comma = inner
-            .pop_if(|last| last.as_rule() == Rule::trailing_comma)
-            .is_some();
+        let comma = inner.pop_if(|last| last.as_rule() == Rule::trailing_comma).is_some();
         if inner.len() == 1
             && !comma
             && let Some(only) = inner.pop()
         {
-            return Ok(Expr {
-                span,
-                ..self.expression(only)?
-            });
+            return Ok(Expr { span, ..self.expression(only)? });
         }
         let elements = self.list(inner.into_iter())?;
         self.node(span, ExprKind::Tuple(elements))
@@ -335,8 +266,8 @@ impl<'i> Builder<'i> {
             let value = self.expression(value)?;
             if let Some(first) = seen.insert(name.name.clone(), name.span) {
                 let message = format!("the record has a field `{}` already", name.name);
-                let diagnostic = Diagnostic::error("duplicate-field", name.span, message)
-                    .also(first, "it is given here");
+                let diagnostic =
+                    Diagnostic::error("duplicate-field", name.span, message).also(first, "it is given here");
                 self.complain(diagnostic);
             }
             fields.push((name, value));
@@ -361,27 +292,13 @@ impl<'i> Builder<'i> {
         let start = self.span(&pair);
         let (condition, then, otherwise) = self.branches(pair, Role::Value)?;
         let end = otherwise.as_ref().map_or(then.span, |block| block.span);
-        let span = Span {
-            end: end.end,
-            ..start
-        };
-        self.node(
-            span,
-            ExprKind::If {
-                condition: Box::new(condition),
-                then,
-                otherwise,
-            },
-        )
+        let span = Span { end: end.end, ..start };
+        self.node(span, ExprKind::If { condition: Box::new(condition), then, otherwise })
     }
 
     /// The parts of an `if`. Further branches come flat and become nested blocks, the last one
     /// innermost.
-    pub(super) fn branches(
-        &mut self,
-        pair: Pair<'i>,
-        role: Role,
-    ) -> Built<(Expr, Block, Option<Block>)> {
+    pub(super) fn branches(&mut self, pair: Pair<'i>, role: Role) -> Built<(Expr, Block, Option<Block>)> {
         let whole = self.span(&pair);
         let mut branches = Vec::new();
         let mut otherwise = None;
@@ -417,31 +334,14 @@ impl<'i> Builder<'i> {
         otherwise: Option<Block>,
         role: Role,
     ) -> Built<Block> {
-        let end = otherwise
-            .as_ref()
-            .map_or(then.span.end, |block| block.span.end);
-        let span = Span {
-            start,
-            end,
-            ..then.span
-        };
-        let mut block = Block {
-            span,
-            ..Block::default()
-        };
+        let end = otherwise.as_ref().map_or(then.span.end, |block| block.span.end);
+        let span = Span { start, end, ..then.span };
+        let mut block = Block { span, ..Block::default() };
         if role == Role::Value {
-            let kind = ExprKind::If {
-                condition: Box::new(condition),
-                then,
-                otherwise,
-            };
+            let kind = ExprKind::If { condition: Box::new(condition), then, otherwise };
             block.result = Some(Box::new(self.node(span, kind)?));
         } else {
-            let kind = StmtKind::If {
-                condition,
-                then,
-                otherwise,
-            };
+            let kind = StmtKind::If { condition, then, otherwise };
             block.statements.push(Stmt { span, kind });
             self.grow(span)?;
         }
@@ -450,10 +350,7 @@ impl<'i> Builder<'i> {
 }
 
 fn is_prefix(pair: &Pair<'_>) -> bool {
-    matches!(
-        pair.as_rule(),
-        Rule::prefix_operator | Rule::cast | Rule::kw_comptime
-    )
+    matches!(pair.as_rule(), Rule::prefix_operator | Rule::cast)
 }
 
 fn is_postfix(pair: &Pair<'_>) -> bool {
@@ -463,10 +360,7 @@ fn is_postfix(pair: &Pair<'_>) -> bool {
 /// What `&` can be applied to here; whether it can be carried out, types decide.
 fn is_place(operand: &Expr) -> bool {
     use ExprKind::*;
-    matches!(
-        operand.kind,
-        Variable(_) | Map { .. } | Identifier(_) | Field { .. } | Index { .. }
-    )
+    matches!(operand.kind, Variable(_) | Map { .. } | Identifier(_) | Field { .. } | Index { .. })
 }
 
 fn binary_operator(pair: &Pair<'_>) -> Option<BinaryOp> {

@@ -2,8 +2,8 @@
 //! declarations and probes, and checks that they come in the language's order.
 
 use super::ast::{
-    CDefinition, CDefinitionKind, Config, ConfigEntry, ConfigValue, Import, Item, Macro,
-    MacroParameter, MapDeclaration, Probe, Script, Span, Subprogram,
+    CDefinition, CDefinitionKind, Config, ConfigEntry, ConfigValue, Import, Item, Macro, MacroParameter,
+    MapDeclaration, Probe, Script, Span, Subprogram,
 };
 use super::builder::{Builder, Built, parts};
 use super::grammar::{Pair, Pairs, Rule};
@@ -39,10 +39,7 @@ impl<'i> Builder<'i> {
 
     fn misplaced(&mut self, item: &Pair<'i>, section: Section) {
         let (what, place) = match (section, item.as_rule()) {
-            (Section::CDefinitions, _) => (
-                "C definitions",
-                "config, imports, probes, macros and functions",
-            ),
+            (Section::CDefinitions, _) => ("C definitions", "config, imports, probes, macros and functions"),
             (_, Rule::config) => ("the config block", "probes, macros and map declarations"),
             _ => ("imports", "probes, macros and map declarations"),
         };
@@ -56,10 +53,7 @@ impl<'i> Builder<'i> {
     /// An item's keyword: enough to point at.
     fn first_word(&self, item: &Pair<'i>) -> Span {
         let span = item.as_span();
-        let length = item
-            .as_str()
-            .find(char::is_whitespace)
-            .unwrap_or(item.as_str().len());
+        let length = item.as_str().find(char::is_whitespace).unwrap_or(item.as_str().len());
         self.range(span.start(), span.start() + length)
     }
 
@@ -94,15 +88,9 @@ impl<'i> Builder<'i> {
         let text = pair.as_str().trim_end();
         let start = pair.as_span().start();
         let name = text.trim_start_matches('#').trim_start();
-        let end = name
-            .find(|c: char| !c.is_ascii_alphanumeric())
-            .unwrap_or(name.len());
+        let end = name.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(name.len());
         let kind = CDefinitionKind::Preprocessor(name.get(..end).unwrap_or_default().to_owned());
-        CDefinition {
-            span: self.range(start, start + text.len()),
-            kind,
-            text: text.to_owned(),
-        }
+        CDefinition { span: self.range(start, start + text.len()), kind, text: text.to_owned() }
     }
 
     fn c_definition(&mut self, pair: Pair<'i>) -> Built<CDefinition> {
@@ -111,11 +99,7 @@ impl<'i> Builder<'i> {
             return self.halt(super::errors::incoherent(span, "an empty C definition"));
         };
         if form.as_rule() == Rule::c_typedef {
-            return Ok(CDefinition {
-                span,
-                kind: CDefinitionKind::Typedef,
-                text,
-            });
+            return Ok(CDefinition { span, kind: CDefinitionKind::Typedef, text });
         }
         let mut inner = form.into_inner();
         let keyword = self.next(&mut inner)?;
@@ -137,9 +121,8 @@ impl<'i> Builder<'i> {
             entries.push(self.config_entry(entry)?);
         }
         if let Some(first) = &script.config {
-            let diagnostic =
-                Diagnostic::error("duplicate-config", keyword, "a script has one config block")
-                    .also(first.span, "the first one is here");
+            let diagnostic = Diagnostic::error("duplicate-config", keyword, "a script has one config block")
+                .also(first.span, "the first one is here");
             self.complain(diagnostic);
             return Ok(());
         }
@@ -159,21 +142,13 @@ impl<'i> Builder<'i> {
             Rule::integer => ConfigValue::Integer(self.integer(&value)),
             _ => ConfigValue::Word(value.as_str().to_owned()),
         };
-        Ok(ConfigEntry {
-            span: name.span.to(value_span),
-            name,
-            value,
-            value_span,
-        })
+        Ok(ConfigEntry { span: name.span.to(value_span), name, value, value_span })
     }
 
     fn import(&mut self, pair: Pair<'i>) -> Built<Import> {
         let span = self.span(&pair);
         let path = self.next(&mut parts(pair))?;
-        Ok(Import {
-            span,
-            path: self.string(&path),
-        })
+        Ok(Import { span, path: self.string(&path) })
     }
 
     fn macro_definition(&mut self, pair: Pair<'i>) -> Built<Macro> {
@@ -193,12 +168,7 @@ impl<'i> Builder<'i> {
             }
             part = self.next(&mut inner)?;
         }
-        Ok(Macro {
-            span,
-            name,
-            parameters,
-            body: self.value_block(part)?,
-        })
+        Ok(Macro { span, name, parameters, body: self.value_block(part)? })
     }
 
     fn subprogram(&mut self, pair: Pair<'i>) -> Built<Subprogram> {
@@ -216,13 +186,7 @@ impl<'i> Builder<'i> {
         }
         let returns = self.type_name(part)?;
         let body = self.next(&mut inner)?;
-        Ok(Subprogram {
-            span,
-            name,
-            parameters,
-            returns,
-            body: self.statement_block(body)?,
-        })
+        Ok(Subprogram { span, name, parameters, returns, body: self.statement_block(body)? })
     }
 
     fn map_declaration(&mut self, pair: Pair<'i>) -> Built<MapDeclaration> {
@@ -235,12 +199,7 @@ impl<'i> Builder<'i> {
         let map = self.next_ident(&mut inner)?;
         let kind = self.next_ident(&mut inner)?;
         let max_entries = inner.next().map(|size| self.expression(size)).transpose()?;
-        Ok(MapDeclaration {
-            span,
-            map,
-            kind,
-            max_entries,
-        })
+        Ok(MapDeclaration { span, map, kind, max_entries })
     }
 
     fn probe(&mut self, pair: Pair<'i>) -> Built<Probe> {
@@ -258,11 +217,6 @@ impl<'i> Builder<'i> {
             predicate = Some(self.expression(expression)?);
             part = self.next(&mut inner)?;
         }
-        Ok(Probe {
-            span,
-            attach_points,
-            predicate,
-            body: self.statement_block(part)?,
-        })
+        Ok(Probe { span, attach_points, predicate, body: self.statement_block(part)? })
     }
 }

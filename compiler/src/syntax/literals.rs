@@ -39,12 +39,7 @@ impl<'i> Builder<'i> {
 
     /// `$1`: the parameter's number, from 1.
     pub(super) fn positional(&mut self, pair: &Pair<'i>) -> ExprKind {
-        let number = pair
-            .as_str()
-            .get(1..)
-            .unwrap_or_default()
-            .parse()
-            .unwrap_or(0);
+        let number = pair.as_str().get(1..).unwrap_or_default().parse().unwrap_or(0);
         if number == 0 {
             let message = format!("there is no parameter `{}`", pair.as_str());
             let diagnostic = Diagnostic::error("invalid-parameter", self.span(pair), message)
@@ -58,9 +53,7 @@ impl<'i> Builder<'i> {
     pub(super) fn string(&mut self, pair: &Pair<'i>) -> String {
         let start = pair.as_span().start() + 1;
         let text = pair.as_str();
-        let inner = text
-            .get(1..text.len().saturating_sub(1))
-            .unwrap_or_default();
+        let inner = text.get(1..text.len().saturating_sub(1)).unwrap_or_default();
         let mut bytes = Vec::with_capacity(inner.len());
         let mut rest = inner;
         while let Some(at) = rest.find('\\') {
@@ -112,10 +105,7 @@ fn escape_value(text: &str) -> Result<(u8, usize), (String, usize)> {
     };
     let digits = |radix, from: usize, most| {
         let rest = text.get(from..).unwrap_or_default();
-        rest.chars()
-            .take(most)
-            .take_while(|c: &char| c.is_digit(radix))
-            .count()
+        rest.chars().take(most).take_while(|c: &char| c.is_digit(radix)).count()
     };
     let number = |radix, from: usize, count| {
         let digits = text.get(from..from + count).unwrap_or_default();
@@ -130,15 +120,10 @@ fn escape_value(text: &str) -> Result<(u8, usize), (String, usize)> {
         '0'..='7' => {
             let count = digits(8, 1, 3);
             let end = 1 + count;
-            u8::try_from(number(8, 1, count))
-                .map(|byte| (byte, end))
-                .map_err(|_| {
-                    let escape = text.get(..end).unwrap_or_default();
-                    (
-                        format!("octal escape `{escape}` is larger than a byte"),
-                        end,
-                    )
-                })
+            u8::try_from(number(8, 1, count)).map(|byte| (byte, end)).map_err(|_| {
+                let escape = text.get(..end).unwrap_or_default();
+                (format!("octal escape `{escape}` is larger than a byte"), end)
+            })
         }
         'x' | 'X' => {
             let count = digits(16, 2, 2);
@@ -160,15 +145,11 @@ fn integer_value(text: &str) -> Result<u64, Fault> {
     }
     let plain = text.replace('_', "");
     if let Some(hexadecimal) = plain.strip_prefix("0x").or(plain.strip_prefix("0X")) {
-        let end = hexadecimal
-            .find(|c: char| !c.is_ascii_hexdigit())
-            .unwrap_or(hexadecimal.len());
+        let end = hexadecimal.find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(hexadecimal.len());
         let (digits, suffix) = hexadecimal.split_at(end);
         return scaled(text, number(text, digits, 16)?, suffix, false);
     }
-    let end = plain
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(plain.len());
+    let end = plain.find(|c: char| !c.is_ascii_digit()).unwrap_or(plain.len());
     let (digits, rest) = plain.split_at(end);
     if let Some(after) = rest.strip_prefix(['e', 'E']) {
         return scientific(text, digits, after);
@@ -186,19 +167,14 @@ fn number(text: &str, digits: &str, radix: u32) -> Result<u64, Fault> {
     }
     if let Some(digit) = digits.chars().find(|c| !c.is_digit(radix)) {
         let hint = "a leading 0 makes a number octal";
-        return Err(malformed(
-            format!("`{digit}` is not a digit of `{text}`"),
-            Some(hint),
-        ));
+        return Err(malformed(format!("`{digit}` is not a digit of `{text}`"), Some(hint)));
     }
     u64::from_str_radix(digits, radix).map_err(|_| overflow(text))
 }
 
 /// `1e6`: the mantissa is one digit, as in bpftrace.
 fn scientific(text: &str, digits: &str, rest: &str) -> Result<u64, Fault> {
-    let end = rest
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(rest.len());
+    let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
     let (exponent, suffix) = rest.split_at(end);
     let mantissa = match digits.as_bytes() {
         [digit @ b'1'..=b'9'] => u64::from(digit - b'0'),
@@ -211,10 +187,7 @@ fn scientific(text: &str, digits: &str, rest: &str) -> Result<u64, Fault> {
         let hint = "there are no floating-point numbers: an exponent is a number from 0 on";
         return Err(malformed(format!("`{text}` has no exponent"), Some(hint)));
     }
-    let power = exponent
-        .parse()
-        .ok()
-        .and_then(|exponent| 10_u64.checked_pow(exponent));
+    let power = exponent.parse().ok().and_then(|exponent| 10_u64.checked_pow(exponent));
     let value = power.and_then(|power| power.checked_mul(mantissa));
     scaled(text, value.ok_or_else(|| overflow(text))?, suffix, true)
 }
@@ -224,19 +197,11 @@ fn scaled(text: &str, value: u64, suffix: &str, durations: bool) -> Result<u64, 
     if suffix.is_empty() || C_SUFFIXES.contains(&suffix.to_ascii_lowercase().as_str()) {
         return Ok(value);
     }
-    match DURATIONS
-        .iter()
-        .find(|(name, _)| durations && *name == suffix)
-    {
-        Some((_, nanoseconds)) => value
-            .checked_mul(*nanoseconds)
-            .ok_or_else(|| overflow(text)),
+    match DURATIONS.iter().find(|(name, _)| durations && *name == suffix) {
+        Some((_, nanoseconds)) => value.checked_mul(*nanoseconds).ok_or_else(|| overflow(text)),
         None => {
             let hint = "known suffixes are ns us ms s m h d, and C's u l ul ll ull";
-            Err(malformed(
-                format!("`{text}` has an unknown suffix `{suffix}`"),
-                Some(hint),
-            ))
+            Err(malformed(format!("`{text}` has an unknown suffix `{suffix}`"), Some(hint)))
         }
     }
 }

@@ -22,8 +22,7 @@ const DEEP_STACK_BYTES: usize = 16 << 20;
 /// # Errors
 ///
 /// The grammar's first complaint, or everything that is wrong with literals, targets and the
-/// order of the sections in a text that the grammar accepts. Each is one of the ids in
-/// [`errors`](super::errors) or in the builder's files, all of severity error.
+/// order of the sections in a text that the grammar accepts. All are of severity error.
 pub fn parse(text: &str, source: SourceId) -> Result<Script, Vec<Diagnostic>> {
     if text.len() > u32::MAX as usize {
         return Err(vec![errors::too_long(source)]);
@@ -32,13 +31,9 @@ pub fn parse(text: &str, source: SourceId) -> Result<Script, Vec<Diagnostic>> {
         return parse_here(text, source);
     }
     thread::scope(|scope| {
-        let deep = thread::Builder::new()
-            .name("parse".into())
-            .stack_size(DEEP_STACK_BYTES);
+        let deep = thread::Builder::new().name("parse".into()).stack_size(DEEP_STACK_BYTES);
         match deep.spawn_scoped(scope, || parse_here(text, source)) {
-            Ok(handle) => handle
-                .join()
-                .unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            Ok(handle) => handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
             // No thread to be had: pest checks the stack that is left and gives up in time.
             Err(_) => parse_here(text, source),
         }

@@ -26,10 +26,7 @@ impl<'i> Builder<'i> {
 
     pub(super) fn block(&mut self, pair: Pair<'i>, role: Role) -> Built<Block> {
         let span = self.span(&pair);
-        let mut block = Block {
-            span,
-            ..Block::default()
-        };
+        let mut block = Block { span, ..Block::default() };
         self.nested(span, |builder| {
             let mut inner = parts(pair);
             let mut next = inner.next();
@@ -68,10 +65,7 @@ impl<'i> Builder<'i> {
             _ => return self.unexpected(&pair),
         };
         let mut span = self.range(start, start + keyword.len());
-        let value = parts(pair)
-            .next()
-            .map(|value| self.expression(value))
-            .transpose()?;
+        let value = parts(pair).next().map(|value| self.expression(value)).transpose()?;
         if let Some(value) = &value {
             span = span.to(value.span);
         }
@@ -100,24 +94,13 @@ impl<'i> Builder<'i> {
         if let Some(value) = &value {
             span = span.to(value.span);
         }
-        Ok(Stmt {
-            span,
-            kind: StmtKind::Let {
-                id: self.id(),
-                variable,
-                type_name,
-                value,
-            },
-        })
+        Ok(Stmt { span, kind: StmtKind::Let { id: self.id(), variable, type_name, value } })
     }
 
     fn import_statement(&mut self, pair: Pair<'i>) -> Built<Stmt> {
         let span = self.span(&pair);
         let path = self.next(&mut parts(pair))?;
-        Ok(Stmt {
-            span,
-            kind: StmtKind::Import(self.string(&path)),
-        })
+        Ok(Stmt { span, kind: StmtKind::Import(self.string(&path)) })
     }
 
     fn while_statement(&mut self, pair: Pair<'i>) -> Built<Stmt> {
@@ -129,10 +112,7 @@ impl<'i> Builder<'i> {
         let body = self.statement_block(body)?;
         let kind = match rule {
             Rule::while_statement => StmtKind::While { condition, body },
-            _ => StmtKind::Unroll {
-                count: condition,
-                body,
-            },
+            _ => StmtKind::Unroll { count: condition, body },
         };
         Ok(Stmt { span, kind })
     }
@@ -152,15 +132,7 @@ impl<'i> Builder<'i> {
             Iterable::Map(first)
         };
         let body = self.statement_block(part)?;
-        Ok(Stmt {
-            span,
-            kind: StmtKind::For {
-                id: self.id(),
-                variable,
-                iterable,
-                body,
-            },
-        })
+        Ok(Stmt { span, kind: StmtKind::For { id: self.id(), variable, iterable, body } })
     }
 
     /// A statement that begins like an expression: a value, an assignment, `if` or `{}`.
@@ -194,10 +166,7 @@ impl<'i> Builder<'i> {
             block.result = Some(Box::new(self.primary(first)?));
         } else {
             let kind = self.statement_form(first)?;
-            block.statements.push(Stmt {
-                span: Self::form_span(&kind, span),
-                kind,
-            });
+            block.statements.push(Stmt { span: Self::form_span(&kind, span), kind });
         }
         Ok(())
     }
@@ -206,10 +175,7 @@ impl<'i> Builder<'i> {
         if is_result {
             block.result = Some(Box::new(value));
         } else {
-            block.statements.push(Stmt {
-                span: value.span,
-                kind: StmtKind::Expr(value),
-            });
+            block.statements.push(Stmt { span: value.span, kind: StmtKind::Expr(value) });
         }
     }
 
@@ -219,48 +185,29 @@ impl<'i> Builder<'i> {
             return Ok(StmtKind::Block(self.statement_block(pair)?));
         }
         let (condition, then, otherwise) = self.branches(pair, Role::Statement)?;
-        Ok(StmtKind::If {
-            condition,
-            then,
-            otherwise,
-        })
+        Ok(StmtKind::If { condition, then, otherwise })
     }
 
     /// `if` and `{}` begin where their statement does and end with their last block.
     fn form_span(kind: &StmtKind, span: Span) -> Span {
         let end = match kind {
-            StmtKind::If {
-                otherwise: Some(block),
-                ..
+            StmtKind::If { otherwise: Some(block), .. } | StmtKind::If { then: block, .. } | StmtKind::Block(block) => {
+                block.span.end
             }
-            | StmtKind::If { then: block, .. }
-            | StmtKind::Block(block) => block.span.end,
             _ => span.end,
         };
         Span { end, ..span }
     }
 
-    fn assignment(
-        &mut self,
-        target: Pair<'i>,
-        operator: &Pair<'i>,
-        value: Pair<'i>,
-        block: &mut Block,
-    ) -> Built<()> {
+    fn assignment(&mut self, target: Pair<'i>, operator: &Pair<'i>, value: Pair<'i>, block: &mut Block) -> Built<()> {
         let target = self.expression(target)?;
         let value = self.expression(value)?;
         let span = target.span.to(value.span);
         let symbol = operator.as_str().trim_end_matches('=');
         let operator = BinaryOp::from_symbol(symbol);
         let kind = match &target.kind {
-            ExprKind::Identifier(name) if name == "_" && operator.is_none() => {
-                StmtKind::Discard(value)
-            }
-            ExprKind::Variable(_) | ExprKind::Map { .. } => StmtKind::Assign {
-                target,
-                operator,
-                value,
-            },
+            ExprKind::Identifier(name) if name == "_" && operator.is_none() => StmtKind::Discard(value),
+            ExprKind::Variable(_) | ExprKind::Map { .. } => StmtKind::Assign { target, operator, value },
             _ => {
                 self.complain(invalid_target(&target));
                 return Ok(());
@@ -272,17 +219,14 @@ impl<'i> Builder<'i> {
 }
 
 fn invalid_target(target: &Expr) -> Diagnostic {
-    let diagnostic = Diagnostic::error(
-        "invalid-assignment",
-        target.span,
-        "this cannot be assigned to",
-    );
+    let diagnostic = Diagnostic::error("invalid-assignment", target.span, "this cannot be assigned to");
     match &target.kind {
-        ExprKind::Identifier(name) => diagnostic.hint(format!(
-            "variables begin with `$`, maps with `@`: ${name} = …, @{name} = …"
-        )),
-        ExprKind::Field { .. } | ExprKind::TupleField { .. } => diagnostic
-            .hint("structs, tuples and records do not change: make a new value and assign that"),
+        ExprKind::Identifier(name) => {
+            diagnostic.hint(format!("variables begin with `$`, maps with `@`: ${name} = …, @{name} = …"))
+        }
+        ExprKind::Field { .. } | ExprKind::TupleField { .. } => {
+            diagnostic.hint("structs, tuples and records do not change: make a new value and assign that")
+        }
         ExprKind::Binary { .. } => diagnostic.hint("to compare, use `==`"),
         _ => diagnostic.hint("assign to a variable ($x) or a map (@x)"),
     }

@@ -49,9 +49,7 @@ impl<'i> Builder<'i> {
                 TypeNameKind::Pointer(Box::new(name))
             } else {
                 let length = parts(suffix).next();
-                let length = length
-                    .map(|length| self.array_length(&length))
-                    .transpose()?;
+                let length = length.map(|length| self.array_length(&length)).transpose()?;
                 TypeNameKind::Array(Box::new(name), length)
             };
             self.grow(span)?;
@@ -68,17 +66,11 @@ impl<'i> Builder<'i> {
     fn base_type(&mut self, pair: Pair<'i>) -> Built<TypeName> {
         let span = self.span(&pair);
         match pair.as_rule() {
-            Rule::named_type => Ok(TypeName {
-                span,
-                kind: TypeNameKind::Named(pair.as_str().to_owned()),
-            }),
+            Rule::named_type => Ok(TypeName { span, kind: TypeNameKind::Named(pair.as_str().to_owned()) }),
             Rule::typeof_type => {
                 let of = self.next(&mut parts(pair))?;
                 let of = Box::new(self.type_or_expression(of)?);
-                Ok(TypeName {
-                    span,
-                    kind: TypeNameKind::Typeof(of),
-                })
+                Ok(TypeName { span, kind: TypeNameKind::Typeof(of) })
             }
             Rule::aggregate_type => {
                 let mut inner = pair.into_inner();
@@ -95,10 +87,7 @@ impl<'i> Builder<'i> {
                 let words: Vec<_> = pair.into_inner().collect();
                 let end = words.last().map_or(span, |word| self.span(word));
                 let text: Vec<_> = words.iter().map(|word| word.as_str()).collect();
-                Ok(TypeName {
-                    span: span_to(span, end.end),
-                    kind: TypeNameKind::Named(text.join(" ")),
-                })
+                Ok(TypeName { span: span_to(span, end.end), kind: TypeNameKind::Named(text.join(" ")) })
             }
             _ => self.unexpected(&pair),
         }
@@ -114,18 +103,16 @@ impl<'i> Builder<'i> {
         let span = self.span(&inner);
         let name = self.nested(span, |builder| builder.type_name(inner))?;
         match name.kind {
-            TypeNameKind::Named(word) if is_unknown(&word) => Ok(TypeOrExpr::Expr(
-                self.node(name.span, ExprKind::Identifier(word))?,
-            )),
+            TypeNameKind::Named(word) if is_unknown(&word) => {
+                Ok(TypeOrExpr::Expr(self.node(name.span, ExprKind::Identifier(word))?))
+            }
             kind => Ok(TypeOrExpr::Type(TypeName { kind, ..name })),
         }
     }
 }
 
 fn is_unknown(name: &str) -> bool {
-    !name.contains(' ')
-        && !matches!(name, "unsigned" | "signed" | "long" | "short")
-        && !TYPE_NAMES.contains(&name)
+    !name.contains(' ') && !matches!(name, "unsigned" | "signed" | "long" | "short") && !TYPE_NAMES.contains(&name)
 }
 
 fn span_to(span: super::ast::Span, end: u32) -> super::ast::Span {

@@ -7,8 +7,25 @@ use crate::harness::*;
 
 const INTEGERS: [Scalar; 4] = [Scalar::I8, Scalar::I16, Scalar::I32, Scalar::I64];
 const OPERATORS: [Op; 19] = [
-    Op::Add, Op::Sub, Op::Mul, Op::UDiv, Op::SDiv, Op::URem, Op::SRem, Op::And, Op::Or, Op::Xor,
-    Op::Shl, Op::LShr, Op::AShr, Op::Eq, Op::Ne, Op::ULt, Op::ULe, Op::SLt, Op::SLe,
+    Op::Add,
+    Op::Sub,
+    Op::Mul,
+    Op::UDiv,
+    Op::SDiv,
+    Op::URem,
+    Op::SRem,
+    Op::And,
+    Op::Or,
+    Op::Xor,
+    Op::Shl,
+    Op::LShr,
+    Op::AShr,
+    Op::Eq,
+    Op::Ne,
+    Op::ULt,
+    Op::ULe,
+    Op::SLt,
+    Op::SLe,
 ];
 
 /// What an operator gives on the low bits of two numbers, zero-extended.
@@ -48,7 +65,21 @@ fn expected(op: Op, ty: Scalar, left: i64, right: i64) -> u64 {
 /// All operators on all pairs; `hide` says which operands LLVM may not know.
 fn check_operators(cpu: Cpu, ty: Scalar, hide: (bool, bool)) {
     let low = i64::MIN >> (64 - ty.size() * 8);
-    let pairs = [(7, 3), (-7, 3), (7, -3), (-7, -3), (low, -1), (low, 0), (-1, 0), (5, 0), (0, 5), (-1, 1), (low, 2), (100, 65), (-128, 8)];
+    let pairs = [
+        (7, 3),
+        (-7, 3),
+        (7, -3),
+        (-7, -3),
+        (low, -1),
+        (low, 0),
+        (-1, 0),
+        (5, 0),
+        (0, 5),
+        (-1, 1),
+        (low, 2),
+        (100, 65),
+        (-128, 8),
+    ];
     let mut script = Script::new();
     script.cpu = cpu;
     let mut cases = Vec::new();
@@ -130,12 +161,11 @@ fn byte_swaps() {
 fn choices_evaluate_one_arm() {
     let mut script = Script::new();
     let count = script.slot(8, 8);
-    let update = helper(Helper::MAP_UPDATE_ELEM, vec![
-        Expr::Map(HASH),
-        Expr::Slot(count),
-        Expr::Slot(count),
-        word(0),
-    ], Scalar::I64);
+    let update = helper(
+        Helper::MAP_UPDATE_ELEM,
+        vec![Expr::Map(HASH), Expr::Slot(count), Expr::Slot(count), word(0)],
+        Scalar::I64,
+    );
     script.push(Stmt::Store { ty: Scalar::I64, address: Expr::Slot(count), value: word(9) });
     let choose = |condition: bool, then: Expr, otherwise: Expr| Expr::Select {
         condition: Box::new(opaque(constant(Scalar::Bool, condition.into()))),

@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, AsRawFd};
 
 use aya::maps::{Array, HashMap, Map, MapData};
-use aya::programs::{RawTracePoint, RawTracePointRunOptions, TestRun};
+use aya::programs::{ProgramError, RawTracePoint, RawTracePointRunOptions, TestRun};
 use aya::{EbpfLoader, VerifierLogLevel};
 use probebook_compiler::codegen::{self, Cpu, Object, Options};
 use probebook_compiler::diagnostics::Sources;
@@ -100,7 +100,7 @@ impl Script {
             body: Vec::new(),
             default_return: 0,
         };
-        Self { program, cpu: Cpu::V4, entries: Vec::new(), next_output: 0 }
+        Self { program, cpu: newest_cpu(), entries: Vec::new(), next_output: 0 }
     }
 
     pub fn var(&mut self, ty: Scalar) -> Var {
@@ -147,16 +147,26 @@ impl Script {
 
     /// Runs the program; `None` where that is not permitted.
     pub fn run(&self) -> Option<Outcome> {
+        let outcome = self.try_run()?;
+        Some(outcome.unwrap_or_else(|error| panic!("the verifier refused: {error:#?}")))
+    }
+
+    /// The same, but the verifier may refuse the program.
+    pub fn try_run(&self) -> Option<Result<Outcome, ProgramError>> {
         let object = self.generate().expect("the program translates");
         // SAFETY: `geteuid` has no preconditions.
         if unsafe { libc::geteuid() } != 0 {
             println!("skipped: needs root");
             return None;
         }
+        if self.cpu != newest_cpu() && self.cpu == Cpu::V4 {
+            println!("skipped: version 4 of the instruction set needs Linux 6.6");
+            return None;
+        }
         Some(self.run_object(object))
     }
 
-    fn run_object(&self, object: Object) -> Outcome {
+    fn run_object(&self, object: Object) -> Result<Outcome, ProgramError> {
         let words = create(BPF_MAP_TYPE_ARRAY, (OUTPUTS * 8) as u32, 1);
         let scratch = create(BPF_MAP_TYPE_PERCPU_ARRAY, SCRATCH_SIZE, 1);
         let hash = create(BPF_MAP_TYPE_HASH, 8, 64);
@@ -166,11 +176,19 @@ impl Script {
         for (key, value) in &self.entries {
             hash.insert(key, value, 0).expect("an entry");
         }
-        let returned = run_elf(object, &fds);
+        let returned = run_elf(object, &fds)?;
         let mut entries: Vec<(u32, u64)> = hash.iter().map(|entry| entry.expect("an entry")).collect();
         entries.sort_unstable();
-        Outcome { returned, words: words.get(&0, 0).expect("the words").to_vec(), entries }
+        Ok(Outcome { returned, words: words.get(&0, 0).expect("the words").to_vec(), entries })
     }
+}
+
+/// What this kernel understands.
+fn newest_cpu() -> Cpu {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let mut numbers = release.split('.').map_while(|number| number.parse::<u32>().ok());
+    let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    if version >= (6, 6) { Cpu::V4 } else { Cpu::V3 }
 }
 
 /// A script's text for line information.
@@ -186,20 +204,16 @@ fn create(kind: u32, value_size: u32, max_entries: u32) -> MapData {
 }
 
 /// Loads the first program of an object and runs it once.
-fn run_elf(object: Object, fds: &[i32]) -> i32 {
+fn run_elf(object: Object, fds: &[i32]) -> Result<i32, ProgramError> {
     let mut elf = object.elf;
     insert_descriptors(&mut elf, fds);
-    let mut ebpf = EbpfLoader::new()
-        .verifier_log_level(VerifierLogLevel::VERBOSE)
-        .load(&elf)
-        .expect("aya takes the object");
+    let mut ebpf =
+        EbpfLoader::new().verifier_log_level(VerifierLogLevel::VERBOSE).load(&elf).expect("aya takes the object");
     let program = ebpf.program_mut(&object.programs[0].symbol).expect("the program");
     let program: &mut RawTracePoint = program.try_into().expect("a raw tracepoint");
-    if let Err(error) = program.load() {
-        panic!("the verifier refused: {error:#?}");
-    }
+    program.load()?;
     let options = RawTracePointRunOptions { args: std::array::from_fn(|i| 100 + i as u64), cpu: None };
-    program.test_run(options).expect("a run").return_value as i32
+    Ok(program.test_run(options)?.return_value as i32)
 }
 
 /// Replaces map indexes by descriptors in every executable section of a 64-bit little-endian ELF

@@ -50,10 +50,12 @@ fn ranges_visit_each_index_once() {
         for hidden in [false, true] {
             let (mut script, [i, sum, count]) = script_with_vars();
             let bound = |value| if hidden { opaque(word(value)) } else { word(value) };
-            script.push(range(i, bound(start), bound(end), vec![
-                Stmt::Set(sum, add(binary(Op::Mul, var(sum), word(3)), var(i))),
-                increment(count, word(1)),
-            ]));
+            script.push(range(
+                i,
+                bound(start),
+                bound(end),
+                vec![Stmt::Set(sum, add(binary(Op::Mul, var(sum), word(3)), var(i))), increment(count, word(1))],
+            ));
             script.output(var(sum));
             script.output(var(count));
             let Some(outcome) = script.run() else { return };
@@ -76,13 +78,18 @@ fn ranges_are_capped() {
 fn break_and_continue_in_ranges() {
     for end in [12, 1000] {
         let (mut script, [i, sum]) = script_with_vars();
-        script.push(range(i, word(0), word(end), vec![
-            when(is(Op::Eq, i, 3), vec![Stmt::Continue]),
-            when(is(Op::SLe, Var(0), 8), vec![increment(sum, var(i))]),
-            when(is(Op::Eq, i, 10), vec![Stmt::Break]),
-            when(is(Op::SLt, i, 9), vec![Stmt::Continue]),
-            increment(sum, word(1000)),
-        ]));
+        script.push(range(
+            i,
+            word(0),
+            word(end),
+            vec![
+                when(is(Op::Eq, i, 3), vec![Stmt::Continue]),
+                when(is(Op::SLe, Var(0), 8), vec![increment(sum, var(i))]),
+                when(is(Op::Eq, i, 10), vec![Stmt::Break]),
+                when(is(Op::SLt, i, 9), vec![Stmt::Continue]),
+                increment(sum, word(1000)),
+            ],
+        ));
         script.output(var(sum));
         let Some(outcome) = script.run() else { return };
         assert_eq!(outcome.words[0], (0..=8).sum::<u64>() - 3 + 1000);
@@ -93,22 +100,28 @@ fn break_and_continue_in_ranges() {
 #[test]
 fn nested_loops() {
     let (mut script, [i, j, k, rounds, inner]) = script_with_vars();
-    script.push(range(i, word(0), opaque(word(20)), vec![
-        increment(rounds, word(1)),
-        range(j, var(i), word(1000), vec![
-            when(binary(Op::Eq, var(j), add(var(i), word(5))), vec![Stmt::Break]),
-            Stmt::Set(k, word(0)),
-            Stmt::Loop {
-                body: vec![
-                    increment(k, word(1)),
-                    when(is(Op::SLt, k, 3), vec![Stmt::Continue]),
-                    Stmt::Break,
+    script.push(range(
+        i,
+        word(0),
+        opaque(word(20)),
+        vec![
+            increment(rounds, word(1)),
+            range(
+                j,
+                var(i),
+                word(1000),
+                vec![
+                    when(binary(Op::Eq, var(j), add(var(i), word(5))), vec![Stmt::Break]),
+                    Stmt::Set(k, word(0)),
+                    Stmt::Loop {
+                        body: vec![increment(k, word(1)), when(is(Op::SLt, k, 3), vec![Stmt::Continue]), Stmt::Break],
+                    },
+                    when(is(Op::Eq, j, 2), vec![Stmt::Continue]),
+                    increment(inner, var(k)),
                 ],
-            },
-            when(is(Op::Eq, j, 2), vec![Stmt::Continue]),
-            increment(inner, var(k)),
-        ]),
-    ]));
+            ),
+        ],
+    ));
     for value in [i, j, rounds, inner] {
         script.output(var(value));
     }
@@ -122,17 +135,16 @@ fn return_leaves_all_loops_and_the_program() {
     for depth in [1, 2, 3] {
         let (mut script, [i, j, k, steps]) = script_with_vars();
         let leave = when(is(Op::Eq, steps, 7), vec![Stmt::Return(Some(word(-70)))]);
-        let mut body = vec![increment(steps, word(1)), leave, Stmt::Store {
-            ty: Scalar::I64,
-            address: output(1),
-            value: var(steps),
-        }];
+        let mut body = vec![
+            increment(steps, word(1)),
+            leave,
+            Stmt::Store { ty: Scalar::I64, address: output(1), value: var(steps) },
+        ];
         for index in [i, j, k].into_iter().take(depth) {
-            body = vec![range(index, word(0), opaque(word(100)), body), Stmt::AtomicAdd {
-                ty: Scalar::I64,
-                address: output(2),
-                value: word(1),
-            }];
+            body = vec![
+                range(index, word(0), opaque(word(100)), body),
+                Stmt::AtomicAdd { ty: Scalar::I64, address: output(2), value: word(1) },
+            ];
         }
         script.program.body.extend(body);
         script.output(word(1));
@@ -167,19 +179,24 @@ fn callbacks_share_what_they_use() {
     script.push(Stmt::Zero { to: Expr::Slot(large), size: 2000, align: 8 });
     let in_small = || offset(Expr::Slot(small), 4);
     let in_large = || offset(Expr::Slot(large), 1992);
-    script.push(range(i, word(0), word(200), vec![
-        Stmt::Set(narrow, add(var(narrow), constant(Scalar::I8, -1))),
-        Stmt::Set(truth, binary(Op::Xor, var(truth), constant(Scalar::Bool, 1))),
-        Stmt::Store { ty: Scalar::I64, address: var(place), value: var(i) },
-        Stmt::Store {
-            ty: Scalar::I32,
-            address: in_small(),
-            value: add(load(Scalar::I32, in_small()), constant(Scalar::I32, 2)),
-        },
-        Stmt::Store { ty: Scalar::I64, address: in_large(), value: add(load(Scalar::I64, in_large()), word(3)) },
-        increment(wide, load(Scalar::I64, Expr::Context)),
-        when(is(Op::Eq, i, 150), vec![Stmt::Break]),
-    ]));
+    script.push(range(
+        i,
+        word(0),
+        word(200),
+        vec![
+            Stmt::Set(narrow, add(var(narrow), constant(Scalar::I8, -1))),
+            Stmt::Set(truth, binary(Op::Xor, var(truth), constant(Scalar::Bool, 1))),
+            Stmt::Store { ty: Scalar::I64, address: var(place), value: var(i) },
+            Stmt::Store {
+                ty: Scalar::I32,
+                address: in_small(),
+                value: add(load(Scalar::I32, in_small()), constant(Scalar::I32, 2)),
+            },
+            Stmt::Store { ty: Scalar::I64, address: in_large(), value: add(load(Scalar::I64, in_large()), word(3)) },
+            increment(wide, load(Scalar::I64, Expr::Context)),
+            when(is(Op::Eq, i, 150), vec![Stmt::Break]),
+        ],
+    ));
     script.output_widened(Scalar::I8, var(narrow));
     script.output_widened(Scalar::Bool, var(truth));
     script.output_widened(Scalar::I32, load(Scalar::I32, in_small()));
@@ -196,11 +213,16 @@ fn a_value_survives_from_one_iteration_to_the_next() {
     let (mut script, [i, last, changes]) = script_with_vars();
     script.program.body.clear();
     script.push(Stmt::Set(changes, word(0)));
-    script.push(range(i, word(0), word(100), vec![
-        when(is(Op::Eq, i, 0), vec![Stmt::Set(last, word(-1))]),
-        when(binary(Op::Ne, var(last), binary(Op::SDiv, var(i), word(10))), vec![increment(changes, word(1))]),
-        Stmt::Set(last, binary(Op::SDiv, var(i), word(10))),
-    ]));
+    script.push(range(
+        i,
+        word(0),
+        word(100),
+        vec![
+            when(is(Op::Eq, i, 0), vec![Stmt::Set(last, word(-1))]),
+            when(binary(Op::Ne, var(last), binary(Op::SDiv, var(i), word(10))), vec![increment(changes, word(1))]),
+            Stmt::Set(last, binary(Op::SDiv, var(i), word(10))),
+        ],
+    ));
     script.output(var(changes));
     let Some(outcome) = script.run() else { return };
     assert_eq!(outcome.words[0], 10);
@@ -263,9 +285,12 @@ fn loops_of_both_kinds_nest() {
         map: HASH,
         key,
         value,
-        body: vec![range(i, word(0), load(Scalar::I64, var(value)), vec![
-            increment(total, load(Scalar::I64, var(value))),
-        ])],
+        body: vec![range(
+            i,
+            word(0),
+            load(Scalar::I64, var(value)),
+            vec![increment(total, load(Scalar::I64, var(value)))],
+        )],
     });
     script.output(var(total));
     let Some(outcome) = script.run() else { return };

@@ -1,5 +1,6 @@
 //! What the object looks like, and errors.
 
+use aya::programs::ProgramError;
 use probebook_compiler::codegen::{self, CodegenErrorKind, Cpu, Options};
 use probebook_compiler::ir::*;
 use probebook_compiler::plan::ProgramKind;
@@ -114,4 +115,40 @@ fn version_3_has_no_signed_division() {
         let is_signed = |code: &[u8; 8]| matches!(code[0] & 0xf7, 0x37 | 0x34) && code[2] == 1;
         assert_eq!(code.iter().any(is_signed), expected, "{cpu:?}");
     }
+}
+
+/// The verifier quotes the script's line beside the instruction that it refuses.
+#[test]
+fn the_verifier_names_the_line() {
+    let mut script = Script::new();
+    script.push(Stmt::Evaluate(load(Scalar::I64, opaque(offset(output(0), 1 << 20)))));
+    script.output(load(Scalar::I64, offset(output(0), 1 << 20)));
+    let Some(result) = script.try_run() else { return };
+    let Err(ProgramError::LoadError { verifier_log, .. }) = result else {
+        panic!("the verifier takes a read beyond the map")
+    };
+    let log = verifier_log.to_string();
+    assert!(log.contains("; @ = count();"), "{log}");
+}
+
+/// One call for two maps would keep the kernel from inlining lookups, and from accepting
+/// `bpf_for_each_map_elem`.
+#[test]
+fn calls_for_different_maps_are_not_merged() {
+    let mut script = Script::new();
+    let (key, found) = (script.slot(4, 4), script.var(Scalar::Pointer));
+    script.push(Stmt::Store { ty: Scalar::I32, address: Expr::Slot(key), value: constant(Scalar::I32, 0) });
+    let count = |map| {
+        let lookup = helper(Helper::MAP_LOOKUP_ELEM, vec![Expr::Map(map), Expr::Slot(key)], Scalar::Pointer);
+        let add = Stmt::AtomicAdd { ty: Scalar::I64, address: var(found), value: word(1) };
+        let is_present = binary(Op::Ne, var(found), constant(Scalar::Pointer, 0));
+        vec![Stmt::Set(found, lookup), when(is_present, vec![add])]
+    };
+    script.push(Stmt::If {
+        condition: binary(Op::SLt, helper(Helper::KTIME_GET_NS, Vec::new(), Scalar::I64), word(1000)),
+        then: count(OUTPUT),
+        otherwise: count(HASH),
+    });
+    let code = instructions(&script.generate().unwrap().elf);
+    assert_eq!(code.iter().filter(|code| code[0] == 0x85 && code[4] == 1).count(), 2);
 }

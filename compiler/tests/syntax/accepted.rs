@@ -23,12 +23,7 @@ fn body(statements: &str) -> String {
 
 /// The shape of an expression.
 fn value(expression: &str) -> String {
-    match probe(&format!("begin {{ $x = {expression}; }}"))
-        .body
-        .statements
-        .pop()
-        .map(|s| s.kind)
-    {
+    match probe(&format!("begin {{ $x = {expression}; }}")).body.statements.pop().map(|s| s.kind) {
         Some(StmtKind::Assign { value, .. }) => shape::expr(&value),
         other => panic!("{expression}: {other:?}"),
     }
@@ -53,10 +48,7 @@ fn operators_bind_as_in_c() {
     let cases = [
         ("1 + 2 * 3", "(+ 1 (* 2 3))"),
         ("10 - 5 - 2", "(- (- 10 5) 2)"),
-        (
-            "1 << 2 + 3 < 4 == 5 & 6 ^ 7 | 8 && 9 || 10",
-            "(|| (&& (| (^ (& (== (< (<< 1 (+ 2 3)) 4) 5) 6) 7) 8) 9) 10)",
-        ),
+        ("1 << 2 + 3 < 4 == 5 & 6 ^ 7 | 8 && 9 || 10", "(|| (&& (| (^ (& (== (< (<< 1 (+ 2 3)) 4) 5) 6) 7) 8) 9) 10)"),
         ("-1 - -1", "(- (Negate 1) (Negate 1))"),
         ("!$a == ~$b", "(== (Not $a) (Complement $b))"),
         ("*@x**@y", "(* (Dereference @x) (Dereference @y))"),
@@ -125,10 +117,7 @@ fn names_calls_and_maps() {
         ("@x[(1, 2)]", "@x[<1, 2>]"),
         ("x[index]", "(index x index)"),
         ("$1 + $# + str($2)", "(+ (+ $1 $#) str($2))"),
-        (
-            "f(1, typeof(struct foo *), x)",
-            "f(1, type typeof(type struct foo*), x)",
-        ),
+        ("f(1, typeof(struct foo *), x)", "f(1, type typeof(type struct foo*), x)"),
         ("greet!()", "greet()"),
         ("true == falsehood", "(== true falsehood)"),
         ("sizeof(int32)", "(sizeof type int32)"),
@@ -138,14 +127,8 @@ fn names_calls_and_maps() {
         ("sizeof((exp)[0])", "(sizeof (index exp 0))"),
         ("sizeof(x + 1)", "(sizeof (+ x 1))"),
         ("sizeof(m())", "(sizeof m())"),
-        (
-            "typeinfo(typeof(arg0)).base_type",
-            "(. (typeinfo type typeof(arg0)) base_type)",
-        ),
-        (
-            "offsetof(struct Foo, a.b[2].for)",
-            "(offsetof type struct Foo a.b.2.for)",
-        ),
+        ("typeinfo(typeof(arg0)).base_type", "(. (typeinfo type typeof(arg0)) base_type)"),
+        ("offsetof(struct Foo, a.b[2].for)", "(offsetof type struct Foo a.b.2.for)"),
         ("offsetof(*$foo, x)", "(offsetof (Dereference $foo) x)"),
     ];
     check(&cases, value);
@@ -154,10 +137,7 @@ fn names_calls_and_maps() {
 #[test]
 fn literals_have_their_values() {
     let cases = [
-        (
-            "1_000 + 0x1F + 017 + 2e3 + 5ms + 7ULL",
-            "(+ (+ (+ (+ (+ 1000 31) 15) 2000) 5000000) 7)",
-        ),
+        ("1_000 + 0x1F + 017 + 2e3 + 5ms + 7ULL", "(+ (+ (+ (+ (+ 1000 31) 15) 2000) 5000000) 7)"),
         (r#""a\tb\x41\101\\\"é""#, r#""a\tbAA\\\"é""#),
     ];
     check(&cases, value);
@@ -166,18 +146,9 @@ fn literals_have_their_values() {
 #[test]
 fn statements() {
     let cases = [
-        (
-            "$x = 1; @y[2] <<= 3; $x++ ",
-            "{$x = 1; @y[2] <<= 3; ($x ++);}",
-        ),
-        (
-            "@a += 1; @a -= 1; @a *= 1; @a /= 1; @a %= 1",
-            "{@a += 1; @a -= 1; @a *= 1; @a /= 1; @a %= 1;}",
-        ),
-        (
-            "$a &= 1; $a |= 1; $a ^= 1; $a >>= 1;",
-            "{$a &= 1; $a |= 1; $a ^= 1; $a >>= 1;}",
-        ),
+        ("$x = 1; @y[2] <<= 3; $x++ ", "{$x = 1; @y[2] <<= 3; ($x ++);}"),
+        ("@a += 1; @a -= 1; @a *= 1; @a /= 1; @a %= 1", "{@a += 1; @a -= 1; @a *= 1; @a /= 1; @a %= 1;}"),
+        ("$a &= 1; $a |= 1; $a ^= 1; $a >>= 1;", "{$a &= 1; $a |= 1; $a ^= 1; $a >>= 1;}"),
         ("_ = f(); _x == 1", "{_ = f(); (== _x 1);}"),
         (
             "let $a; let $b: string[64]; let $c : struct x * = 0; let $d = 1",
@@ -191,44 +162,20 @@ fn statements() {
 #[test]
 fn loops_jumps_and_branches() {
     let cases = [
-        (
-            "for ($kv : @map) { print($kv); }",
-            "{for $kv : @map {print($kv);};}",
-        ),
-        (
-            "for $i : 0..$n { break; continue }",
-            "{for $i : 0..$n {break; continue;};}",
-        ),
-        (
-            "for ($i : (1+1)..f($x.y)) { }",
-            "{for $i : (+ 1 1)..f((. $x y)) {};}",
-        ),
-        (
-            "while ($a < 10) { $a++ } unroll 3 { f() }",
-            "{while (< $a 10) {($a ++);}; unroll 3 {f();};}",
-        ),
+        ("for ($kv : @map) { print($kv); }", "{for $kv : @map {print($kv);};}"),
+        ("for $i : 0..$n { break; continue }", "{for $i : 0..$n {break; continue;};}"),
+        ("for ($i : (1+1)..f($x.y)) { }", "{for $i : (+ 1 1)..f((. $x y)) {};}"),
+        ("while ($a < 10) { $a++ } unroll 3 { f() }", "{while (< $a 10) {($a ++);}; unroll 3 {f();};}"),
         ("return; return 1 + 2", "{return; return (+ 1 2);}"),
         ("import \"a.bt\"; ;;", "{import \"a.bt\";}"),
-        (
-            "if (1) { 2 } else if !3 { 4 } else { 5 }",
-            "{(if 1 {2;} {(if (Not 3) {4;} {5;});});}",
-        ),
-        (
-            "if comptime (x) { } $y = 1",
-            "{(if (comptime x) {}); $y = 1;}",
-        ),
+        ("if (1) { 2 } else if !3 { 4 } else { 5 }", "{(if 1 {2;} {(if (Not 3) {4;} {5;});});}"),
+        ("if comptime (x) { } $y = 1", "{(if (comptime x) {}); $y = 1;}"),
         (
             "if ($a) { } ++$b; if ($a) { } *$b; { 1 } -1;",
             "{(if $a {}); (++ $b); (if $a {}); (Dereference $b); {1;}; (Negate 1);}",
         ),
-        (
-            "{ 1 } + 2; if (a) { 1 } else { 2 } == 1;",
-            "{(+ {1} 2); (== (if a {1} {2}) 1);}",
-        ),
-        (
-            "$x = if (a) { 1 } else if (b) { 2 } else { 3 };",
-            "{$x = (if a {1} {(if b {2} {3})});}",
-        ),
+        ("{ 1 } + 2; if (a) { 1 } else { 2 } == 1;", "{(+ {1} 2); (== (if a {1} {2}) 1);}"),
+        ("$x = if (a) { 1 } else if (b) { 2 } else { 3 };", "{$x = (if a {1} {(if b {2} {3})});}"),
         ("$x = { let $y = 1; $y };", "{$x = {let $y = 1; $y};}"),
         ("f({ printf(\"hi\") })", "{f({printf(\"hi\")});}"),
         ("/* a */ 1 // b\n; // c\n", "{1;}"),
@@ -265,11 +212,7 @@ fn a_whole_script() {
         begin, END, { }\n\
         x=kprobe:tcp_[ab]*+0x10 ,uprobe:./a-b/*:\"f:g\" /pid == 1 / (2 / 1)/ { }\n";
     let script = script(text);
-    let kinds: Vec<_> = script
-        .c_definitions
-        .iter()
-        .map(|c| format!("{:?}", c.kind))
-        .collect();
+    let kinds: Vec<_> = script.c_definitions.iter().map(|c| format!("{:?}", c.kind)).collect();
     let expected = [
         "Preprocessor(\"include\")",
         "Preprocessor(\"define\")",
@@ -282,16 +225,8 @@ fn a_whole_script() {
     assert_eq!(script.c_definitions[1].text, "#define LONG \\\n  1");
     check_preamble(&script);
     assert_eq!(script.items.len(), 7);
-    let Some(Item::Probe(probe)) = script.items.last() else {
-        panic!()
-    };
-    assert_eq!(
-        probe.attach_points[0]
-            .label
-            .as_ref()
-            .map(|label| label.name.as_str()),
-        Some("x")
-    );
+    let Some(Item::Probe(probe)) = script.items.last() else { panic!() };
+    assert_eq!(probe.attach_points[0].label.as_ref().map(|label| label.name.as_str()), Some("x"));
     let predicate = probe.predicate.as_ref().map(shape::expr);
     assert_eq!(predicate.as_deref(), Some("(== pid (/ 1 (/ 2 1)))"));
 }
@@ -331,34 +266,15 @@ fn places_are_exact() {
                 let $q : int8 * ; }";
     let probe = probe(text);
     let quote = |span: Span| &text[span.start as usize..span.end as usize];
-    let statements: Vec<_> = probe
-        .body
-        .statements
-        .iter()
-        .map(|s| quote(s.span))
-        .collect();
-    let expected = [
-        "@x[1, 2] = ( $a + 3 ) * f (4)",
-        "$b . c",
-        "if (1) { } else { }",
-        "let $q : int8 *",
-    ];
+    let statements: Vec<_> = probe.body.statements.iter().map(|s| quote(s.span)).collect();
+    let expected = ["@x[1, 2] = ( $a + 3 ) * f (4)", "$b . c", "if (1) { } else { }", "let $q : int8 *"];
     assert_eq!(statements, expected);
-    let StmtKind::Assign { target, value, .. } = &probe.body.statements[0].kind else {
-        panic!()
-    };
+    let StmtKind::Assign { target, value, .. } = &probe.body.statements[0].kind else { panic!() };
     assert_eq!(quote(target.span), "@x[1, 2]");
-    let ExprKind::Map { key: Some(key), .. } = &target.kind else {
-        panic!()
-    };
+    let ExprKind::Map { key: Some(key), .. } = &target.kind else { panic!() };
     assert_eq!(quote(key.span), "1, 2");
-    let ExprKind::Binary { left, right, .. } = &value.kind else {
-        panic!()
-    };
-    assert_eq!(
-        (quote(left.span), quote(right.span)),
-        ("( $a + 3 )", "f (4)")
-    );
+    let ExprKind::Binary { left, right, .. } = &value.kind else { panic!() };
+    assert_eq!((quote(left.span), quote(right.span)), ("( $a + 3 )", "f (4)"));
     assert_eq!(probe.predicate.as_ref().map(|p| quote(p.span)), Some("pid"));
     assert_eq!(quote(probe.attach_points[0].parts[1].span), "f");
     assert_eq!(quote(probe.span), text);

@@ -9,11 +9,7 @@ use probebook_compiler::syntax::{completeness, parse};
 const SMALL_STACK: usize = 2 << 20;
 
 /// How often hostile texts repeat themselves; unoptimized builds are a lot slower.
-const MANY: usize = if cfg!(debug_assertions) {
-    2_000
-} else {
-    10_000
-};
+const MANY: usize = if cfg!(debug_assertions) { 2_000 } else { 10_000 };
 
 /// Far above what is needed, for slow machines and builds without optimization.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -22,21 +18,13 @@ const PATIENCE: Duration = Duration::from_secs(10);
 fn outcome(text: String) -> &'static str {
     let work = move || {
         let started = Instant::now();
-        let outcome = parse(&text, SourceId(0))
-            .map(|_| "ok")
-            .unwrap_or_else(|found| found[0].id);
+        let outcome = parse(&text, SourceId(0)).map(|_| "ok").unwrap_or_else(|found| found[0].id);
         completeness(&text);
         let begin: String = text.chars().take(40).collect();
-        assert!(
-            started.elapsed() < PATIENCE,
-            "{begin} took {:?}",
-            started.elapsed()
-        );
+        assert!(started.elapsed() < PATIENCE, "{begin} took {:?}", started.elapsed());
         outcome
     };
-    let thread = std::thread::Builder::new()
-        .stack_size(SMALL_STACK)
-        .spawn(work);
+    let thread = std::thread::Builder::new().stack_size(SMALL_STACK).spawn(work);
     thread.unwrap().join().unwrap()
 }
 
@@ -66,10 +54,7 @@ fn depth_beyond_reason_is_refused() {
         value(around("", "1", " + 1", MANY)),
         around("begin ", "", "", 1) + &around("{", "", "}", MANY),
         format!("begin {{ {} }}", around("if (1) {", "", "}", MANY)),
-        format!(
-            "begin {{ {} else {{ }} }}",
-            vec!["if (1) { }"; MANY].join(" else ")
-        ),
+        format!("begin {{ {} else {{ }} }}", vec!["if (1) { }"; MANY].join(" else ")),
         format!("begin {{ let $x: int8{}; }}", "*".repeat(MANY)),
     ] {
         let begin: String = text.chars().take(40).collect();
@@ -79,25 +64,11 @@ fn depth_beyond_reason_is_refused() {
 
 #[test]
 fn beginnings_of_depth_are_refused() {
-    for open in [
-        "(", "{", "@a[", "$a[", "(typeof(", "sizeof(", "if (", "(a=", "1 ? ", "f(", "!",
-    ] {
+    for open in ["(", "{", "@a[", "$a[", "(typeof(", "sizeof(", "if (", "(a=", "1 ? ", "f(", "!"] {
         assert_ne!(outcome(value(open.repeat(MANY))), "ok", "{open}");
-        assert_ne!(
-            outcome(format!("begin {{ {}", open.repeat(MANY))),
-            "ok",
-            "{open}"
-        );
+        assert_ne!(outcome(format!("begin {{ {}", open.repeat(MANY))), "ok", "{open}");
     }
-    for text in [
-        "struct a {",
-        "struct __attribute__((",
-        "\"",
-        "/*",
-        "k:a,",
-        "let @a = f(",
-        "/ ",
-    ] {
+    for text in ["struct a {", "struct __attribute__((", "\"", "/*", "k:a,", "let @a = f(", "/ "] {
         assert_ne!(outcome(text.repeat(MANY)), "ok", "{text}");
     }
 }
@@ -144,8 +115,7 @@ fn mistakes_in_nested_brackets_are_found_once() {
 
 #[test]
 fn time_grows_with_length_only() {
-    let probe =
-        "kprobe:f /pid == 1/ { @a[tid, comm] = (uint64)nsecs - @b[tid]; if (1) { f($x->y); } }\n";
+    let probe = "kprobe:f /pid == 1/ { @a[tid, comm] = (uint64)nsecs - @b[tid]; if (1) { f($x->y); } }\n";
     let time = |count: usize| {
         let text = probe.repeat(count);
         let once = || {
@@ -156,8 +126,5 @@ fn time_grows_with_length_only() {
         (0..5).map(|_| once()).min().unwrap_or_default()
     };
     let (short, long) = (time(100), time(1_600));
-    assert!(
-        long < short * 64,
-        "{short:?} for 100 lines, {long:?} for 1600"
-    );
+    assert!(long < short * 64, "{short:?} for 100 lines, {long:?} for 1600");
 }

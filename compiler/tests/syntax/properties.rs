@@ -17,9 +17,9 @@ const SEEDS: [&str; 4] = [
 ];
 
 const FRAGMENTS: [&str; 40] = [
-    "begin", "{", "}", "(", ")", "[", "]", ";", ",", "\"", "\\", "/", "/*", "*/", "//", "\n", "$x",
-    "@", "$", "if ", "else ", "for ", "=", "==", "?", ":", "..", ".", "->", "++", "-", "*", "&",
-    "struct ", "typeof(", "1", "0x", "é", "\u{202e}", "#",
+    "begin", "{", "}", "(", ")", "[", "]", ";", ",", "\"", "\\", "/", "/*", "*/", "//", "\n", "$x", "@", "$", "if ",
+    "else ", "for ", "=", "==", "?", ":", "..", ".", "->", "++", "-", "*", "&", "struct ", "typeof(", "1", "0x", "é",
+    "\u{202e}", "#",
 ];
 
 fn check(text: &str) -> Result<(), TestCaseError> {
@@ -61,24 +61,16 @@ fn check(text: &str) -> Result<(), TestCaseError> {
 
 /// A script with pieces cut out, doubled and put in.
 fn mutated() -> impl Strategy<Value = String> {
-    let edit = (
-        any::<prop::sample::Index>(),
-        0..12_usize,
-        prop::sample::select(&FRAGMENTS[..]),
-    );
-    (
-        prop::sample::select(&SEEDS[..]),
-        prop::collection::vec(edit, 1..6),
-    )
-        .prop_map(|(seed, edits)| {
-            let mut characters: Vec<char> = seed.chars().collect();
-            for (place, removed, fragment) in edits {
-                let start = place.index(characters.len() + 1);
-                let end = (start + removed).min(characters.len());
-                characters.splice(start..end, fragment.chars());
-            }
-            characters.into_iter().collect()
-        })
+    let edit = (any::<prop::sample::Index>(), 0..12_usize, prop::sample::select(&FRAGMENTS[..]));
+    (prop::sample::select(&SEEDS[..]), prop::collection::vec(edit, 1..6)).prop_map(|(seed, edits)| {
+        let mut characters: Vec<char> = seed.chars().collect();
+        for (place, removed, fragment) in edits {
+            let start = place.index(characters.len() + 1);
+            let end = (start + removed).min(characters.len());
+            characters.splice(start..end, fragment.chars());
+        }
+        characters.into_iter().collect()
+    })
 }
 
 proptest! {

@@ -26,17 +26,10 @@ fn check(fixture: &str) {
     let mut sources = Sources::default();
     sources.add("script", text);
     let diagnostics = parse(text, SourceId(0)).err().unwrap_or_default();
-    let found: Vec<_> = diagnostics
-        .iter()
-        .map(|found| describe(found, &sources))
-        .collect();
+    let found: Vec<_> = diagnostics.iter().map(|found| describe(found, &sources)).collect();
     assert_eq!(found.len(), expected.len(), "{text}\n{found:#?}");
     for (found, (at, (id, message))) in found.iter().zip(&expected) {
-        assert_eq!(
-            (&found.0, found.1.as_str()),
-            (at, *id),
-            "{text}\n{found:#?}"
-        );
+        assert_eq!((&found.0, found.1.as_str()), (at, *id), "{text}\n{found:#?}");
         assert!(found.2.contains(message), "{text}\n{found:#?}");
     }
 }
@@ -53,10 +46,7 @@ fn describe(diagnostic: &Diagnostic, sources: &Sources) -> (Place, String, Strin
     for label in &diagnostic.secondary {
         said += &format!(" also: {} {}", sources.label(label.span), label.text);
     }
-    said += &diagnostic
-        .hint
-        .as_ref()
-        .map_or(String::new(), |hint| format!(" hint: {hint}"));
+    said += &diagnostic.hint.as_ref().map_or(String::new(), |hint| format!(" hint: {hint}"));
     ((line, column, length), diagnostic.id.to_owned(), said)
 }
 

@@ -5,10 +5,7 @@ use probebook_compiler::syntax::ast::*;
 pub fn expr(value: &Expr) -> String {
     match &value.kind {
         ExprKind::Map { name, key: None } => format!("@{name}"),
-        ExprKind::Map {
-            name,
-            key: Some(key),
-        } => format!("@{name}[{}]", expr(key)),
+        ExprKind::Map { name, key: Some(key) } => format!("@{name}[{}]", expr(key)),
         ExprKind::Call { name, arguments } => {
             let arguments: Vec<_> = arguments.iter().map(type_or_expr).collect();
             format!("{}({})", name.name, arguments.join(", "))
@@ -19,39 +16,19 @@ pub fn expr(value: &Expr) -> String {
             format!("(offsetof {} {})", type_or_expr(of), steps(path))
         }
         ExprKind::Unary { operator, operand } => format!("({operator:?} {})", expr(operand)),
-        ExprKind::Step {
-            target,
-            increment,
-            prefix,
-        } => {
+        ExprKind::Step { target, increment, prefix } => {
             let sign = if *increment { "++" } else { "--" };
             let target = expr(target);
-            if *prefix {
-                format!("({sign} {target})")
-            } else {
-                format!("({target} {sign})")
-            }
+            if *prefix { format!("({sign} {target})") } else { format!("({target} {sign})") }
         }
-        ExprKind::Binary {
-            operator,
-            left,
-            right,
-        } => {
+        ExprKind::Binary { operator, left, right } => {
             format!("({operator} {} {})", expr(left), expr(right))
         }
-        ExprKind::Ternary {
-            condition,
-            then,
-            otherwise,
-        } => {
+        ExprKind::Ternary { condition, then, otherwise } => {
             let then = then.as_deref().map_or("_".into(), expr);
             format!("(? {} {then} {})", expr(condition), expr(otherwise))
         }
-        ExprKind::If {
-            condition,
-            then,
-            otherwise,
-        } => branches(condition, then, otherwise),
+        ExprKind::If { condition, then, otherwise } => branches(condition, then, otherwise),
         ExprKind::Field { object, field } => format!("(. {} {})", expr(object), field.name),
         ExprKind::TupleField { object, index, .. } => format!("(. {} {index})", expr(object)),
         ExprKind::Index { object, index } => format!("(index {} {})", expr(object), expr(index)),
@@ -61,10 +38,7 @@ pub fn expr(value: &Expr) -> String {
             format!("<{}>", elements.join(", "))
         }
         ExprKind::Record(fields) => {
-            let fields: Vec<_> = fields
-                .iter()
-                .map(|(name, value)| format!("{}={}", name.name, expr(value)))
-                .collect();
+            let fields: Vec<_> = fields.iter().map(|(name, value)| format!("{}={}", name.name, expr(value))).collect();
             format!("<{}>", fields.join(", "))
         }
         ExprKind::Block(inner) => block(inner),
@@ -96,18 +70,12 @@ fn steps(path: &[OffsetStep]) -> String {
 }
 
 fn branches(condition: &Expr, then: &Block, otherwise: &Option<Block>) -> String {
-    let otherwise = otherwise
-        .as_ref()
-        .map_or(String::new(), |other| format!(" {}", block(other)));
+    let otherwise = otherwise.as_ref().map_or(String::new(), |other| format!(" {}", block(other)));
     format!("(if {} {}{otherwise})", expr(condition), block(then))
 }
 
 pub fn block(inner: &Block) -> String {
-    let mut parts: Vec<_> = inner
-        .statements
-        .iter()
-        .map(|inner| stmt(inner) + ";")
-        .collect();
+    let mut parts: Vec<_> = inner.statements.iter().map(|inner| stmt(inner) + ";").collect();
     parts.extend(inner.result.as_deref().map(expr));
     format!("{{{}}}", parts.join(" "))
 }
@@ -116,40 +84,18 @@ pub fn stmt(statement: &Stmt) -> String {
     match &statement.kind {
         StmtKind::Expr(value) => expr(value),
         StmtKind::Discard(value) => format!("_ = {}", expr(value)),
-        StmtKind::Let {
-            variable,
-            type_name: annotation,
-            value,
-            ..
-        } => {
-            let annotation = annotation
-                .as_ref()
-                .map_or(String::new(), |name| format!(": {}", type_name(name)));
-            let value = value
-                .as_ref()
-                .map_or(String::new(), |value| format!(" = {}", expr(value)));
+        StmtKind::Let { variable, type_name: annotation, value, .. } => {
+            let annotation = annotation.as_ref().map_or(String::new(), |name| format!(": {}", type_name(name)));
+            let value = value.as_ref().map_or(String::new(), |value| format!(" = {}", expr(value)));
             format!("let ${}{annotation}{value}", variable.name)
         }
-        StmtKind::Assign {
-            target,
-            operator,
-            value,
-        } => {
+        StmtKind::Assign { target, operator, value } => {
             let operator = operator.map_or("", BinaryOp::symbol);
             format!("{} {operator}= {}", expr(target), expr(value))
         }
-        StmtKind::If {
-            condition,
-            then,
-            otherwise,
-        } => branches(condition, then, otherwise),
+        StmtKind::If { condition, then, otherwise } => branches(condition, then, otherwise),
         StmtKind::While { condition, body } => format!("while {} {}", expr(condition), block(body)),
-        StmtKind::For {
-            variable,
-            iterable,
-            body,
-            ..
-        } => {
+        StmtKind::For { variable, iterable, body, .. } => {
             let over = match iterable {
                 Iterable::Map(map) => expr(map),
                 Iterable::Range(start, end) => format!("{}..{}", expr(start), expr(end)),

@@ -6,22 +6,14 @@ use probebook_compiler::syntax::ast::*;
 pub type Visit<'v> = &'v mut dyn FnMut(Span, Option<NodeId>);
 
 pub fn script(script: &Script, visit: Visit<'_>) {
-    script
-        .c_definitions
-        .iter()
-        .for_each(|definition| visit(definition.span, None));
+    script.c_definitions.iter().for_each(|definition| visit(definition.span, None));
     if let Some(config) = &script.config {
         visit(config.span, None);
         for entry in &config.entries {
-            [entry.span, entry.name.span, entry.value_span]
-                .iter()
-                .for_each(|span| visit(*span, None));
+            [entry.span, entry.name.span, entry.value_span].iter().for_each(|span| visit(*span, None));
         }
     }
-    script
-        .imports
-        .iter()
-        .for_each(|import| visit(import.span, None));
+    script.imports.iter().for_each(|import| visit(import.span, None));
     script.items.iter().for_each(|entry| item(entry, visit));
 }
 
@@ -34,27 +26,21 @@ fn item(item: &Item, visit: Visit<'_>) {
                 point.label.iter().for_each(|label| visit(label.span, None));
                 point.parts.iter().for_each(|part| visit(part.span, None));
             }
-            probe
-                .predicate
-                .iter()
-                .for_each(|predicate| expr(predicate, visit));
+            probe.predicate.iter().for_each(|predicate| expr(predicate, visit));
             block(&probe.body, visit);
         }
         Item::Macro(item) => {
             visit(item.span, None);
             visit(item.name.span, None);
             for parameter in &item.parameters {
-                let (MacroParameter::Variable(ident)
-                | MacroParameter::Map(ident)
-                | MacroParameter::Expression(ident)) = parameter;
+                let (MacroParameter::Variable(ident) | MacroParameter::Map(ident) | MacroParameter::Expression(ident)) =
+                    parameter;
                 visit(ident.span, None);
             }
             block(&item.body, visit);
         }
         Item::MapDeclaration(item) => {
-            [item.span, item.map.span, item.kind.span]
-                .iter()
-                .for_each(|span| visit(*span, None));
+            [item.span, item.map.span, item.kind.span].iter().for_each(|span| visit(*span, None));
             item.max_entries.iter().for_each(|size| expr(size, visit));
         }
         Item::Subprogram(item) => {
@@ -72,10 +58,7 @@ fn item(item: &Item, visit: Visit<'_>) {
 
 fn block(block: &Block, visit: Visit<'_>) {
     visit(block.span, None);
-    block
-        .statements
-        .iter()
-        .for_each(|statement| stmt(statement, visit));
+    block.statements.iter().for_each(|statement| stmt(statement, visit));
     block.result.iter().for_each(|result| expr(result, visit));
 }
 
@@ -83,12 +66,7 @@ fn stmt(statement: &Stmt, visit: Visit<'_>) {
     visit(statement.span, None);
     match &statement.kind {
         StmtKind::Expr(value) | StmtKind::Discard(value) => expr(value, visit),
-        StmtKind::Let {
-            id,
-            variable,
-            type_name: annotation,
-            value,
-        } => {
+        StmtKind::Let { id, variable, type_name: annotation, value } => {
             visit(variable.span, Some(*id));
             annotation.iter().for_each(|name| type_name(name, visit));
             value.iter().for_each(|value| expr(value, visit));
@@ -97,29 +75,16 @@ fn stmt(statement: &Stmt, visit: Visit<'_>) {
             expr(target, visit);
             expr(value, visit);
         }
-        StmtKind::If {
-            condition,
-            then,
-            otherwise,
-        } => {
+        StmtKind::If { condition, then, otherwise } => {
             expr(condition, visit);
             block(then, visit);
             otherwise.iter().for_each(|other| block(other, visit));
         }
-        StmtKind::While {
-            condition: value,
-            body,
-        }
-        | StmtKind::Unroll { count: value, body } => {
+        StmtKind::While { condition: value, body } | StmtKind::Unroll { count: value, body } => {
             expr(value, visit);
             block(body, visit);
         }
-        StmtKind::For {
-            id,
-            variable,
-            iterable,
-            body,
-        } => {
+        StmtKind::For { id, variable, iterable, body } => {
             visit(variable.span, Some(*id));
             match iterable {
                 Iterable::Map(map) => expr(map, visit),
@@ -140,14 +105,11 @@ fn expr(value: &Expr, visit: Visit<'_>) {
     visit(value.span, Some(value.id));
     use ExprKind::*;
     match &value.kind {
-        Integer(_) | String(_) | Bool(_) | Identifier(_) | Variable(_) | Positional(_)
-        | PositionalCount => {}
+        Integer(_) | String(_) | Bool(_) | Identifier(_) | Variable(_) | Positional(_) | PositionalCount => {}
         Map { key, .. } => key.iter().for_each(|key| expr(key, visit)),
         Call { name, arguments } => {
             visit(name.span, None);
-            arguments
-                .iter()
-                .for_each(|argument| type_or_expr(argument, visit));
+            arguments.iter().for_each(|argument| type_or_expr(argument, visit));
         }
         Sizeof(of) | Typeinfo(of) | Offsetof { of, .. } => type_or_expr(of, visit),
         Unary { operand: inner, .. } | Step { target: inner, .. } | Comptime(inner) => {
@@ -157,20 +119,12 @@ fn expr(value: &Expr, visit: Visit<'_>) {
             expr(left, visit);
             expr(right, visit);
         }
-        Ternary {
-            condition,
-            then,
-            otherwise,
-        } => {
+        Ternary { condition, then, otherwise } => {
             expr(condition, visit);
             then.iter().for_each(|then| expr(then, visit));
             expr(otherwise, visit);
         }
-        If {
-            condition,
-            then,
-            otherwise,
-        } => {
+        If { condition, then, otherwise } => {
             expr(condition, visit);
             block(then, visit);
             otherwise.iter().for_each(|other| block(other, visit));
@@ -179,9 +133,7 @@ fn expr(value: &Expr, visit: Visit<'_>) {
             expr(object, visit);
             visit(field.span, None);
         }
-        TupleField {
-            object, index_span, ..
-        } => {
+        TupleField { object, index_span, .. } => {
             expr(object, visit);
             visit(*index_span, None);
         }

@@ -5,9 +5,7 @@ use probebook_compiler::types::{Aggregate, Type};
 use probebook_runtime::text::{self, TextOptions};
 use probebook_runtime::value::{MapSnapshot, Value};
 
-use super::chart::{
-    ACCENT, Frame, Look, Picture, WIDTH, fitted, number, picture, printable, text_width,
-};
+use super::chart::{ACCENT, Frame, Look, Picture, WIDTH, fitted, number, picture, printable, text_width};
 
 const MAX_BARS: usize = 20;
 const ROW: i32 = 22;
@@ -19,10 +17,7 @@ pub fn svg(map: &MapSnapshot, options: &TextOptions) -> Option<String> {
     map.key.as_ref()?;
     let entries = map.entries.iter().rev().filter_map(|(key, value)| {
         let label = label(key, options);
-        Some(Bar {
-            label: fitted(&label, MAX_LABEL, Look::Label),
-            number: number_of(value)?,
-        })
+        Some(Bar { label: fitted(&label, MAX_LABEL, Look::Label), number: number_of(value)? })
     });
     let mut bars: Vec<Bar> = entries.collect();
     let keys = bars.len();
@@ -81,11 +76,7 @@ fn quantity(ty: &Type) -> &'static str {
 fn draw(picture: &mut Picture<'_>, bars: &[Bar], quantity: &str) {
     let widest = |texts: &mut dyn Iterator<Item = i32>| texts.max().unwrap_or(0);
     let labels = widest(&mut bars.iter().map(|bar| text_width(&bar.label, Look::Label)));
-    let numbers = widest(
-        &mut bars
-            .iter()
-            .map(|bar| text_width(&number(bar.number), Look::Note)),
-    );
+    let numbers = widest(&mut bars.iter().map(|bar| text_width(&number(bar.number), Look::Note)));
     let left = 16 + labels + 10;
     let right = WIDTH - 16 - numbers - 8;
     let low = bars.iter().map(|bar| bar.number).fold(0.0, f64::min);
@@ -101,26 +92,12 @@ fn draw(picture: &mut Picture<'_>, bars: &[Bar], quantity: &str) {
         picture.text((left - 10, middle), HPos::Right, Look::Label, &bar.label);
         let (start, end) = (zero.min(end), zero.max(end));
         // One pixel at least, unless it is nothing.
-        let end = if bar.number == 0.0 {
-            end
-        } else {
-            end.max(start + 1)
-        };
-        let bar_frame = Frame {
-            left: start,
-            top: top + 3,
-            right: end,
-            bottom: top + ROW - 3,
-        };
+        let end = if bar.number == 0.0 { end } else { end.max(start + 1) };
+        let bar_frame = Frame { left: start, top: top + 3, right: end, bottom: top + ROW - 3 };
         if end > start {
             picture.rectangle(bar_frame, ACCENT);
         }
-        picture.text(
-            (end + 6, middle),
-            HPos::Left,
-            Look::Note,
-            &number(bar.number),
-        );
+        picture.text((end + 6, middle), HPos::Left, Look::Note, &number(bar.number));
     }
     picture.upright(zero, TOP, TOP + ROW * bars.len() as i32);
 }

@@ -2,7 +2,7 @@
 
 use plotters::backend::{DrawingBackend, SVGBackend};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
-use plotters::style::{FontStyle, IntoFont, RGBColor, ShapeStyle, TextStyle};
+use plotters::style::{FontStyle, IntoFont, RGBColor, ShapeStyle};
 
 /// Width of every picture, in pixels.
 pub const WIDTH: i32 = 640;
@@ -23,6 +23,8 @@ const FONT_SIZE_DIVISOR: f64 = 1.24;
 pub enum Look {
     Title,
     Label,
+    /// As small as a note, but as dark as a label.
+    Caption,
     Note,
 }
 
@@ -32,7 +34,7 @@ impl Look {
         match self {
             Look::Title => 14.0,
             Look::Label => 12.0,
-            Look::Note => 11.0,
+            Look::Caption | Look::Note => 11.0,
         }
     }
 }
@@ -66,18 +68,8 @@ pub struct Picture<'a> {
 pub fn picture(height: i32, draw: impl FnOnce(&mut Picture<'_>)) -> String {
     let mut svg = String::new();
     let size = (WIDTH.unsigned_abs(), height.unsigned_abs());
-    let mut picture = Picture {
-        backend: SVGBackend::with_string(&mut svg, size),
-    };
-    picture.rectangle(
-        Frame {
-            left: 0,
-            top: 0,
-            right: WIDTH,
-            bottom: height,
-        },
-        BACKGROUND,
-    );
+    let mut picture = Picture { backend: SVGBackend::with_string(&mut svg, size) };
+    picture.rectangle(Frame { left: 0, top: 0, right: WIDTH, bottom: height }, BACKGROUND);
     draw(&mut picture);
     let _ = picture.backend.present();
     drop(picture);
@@ -86,49 +78,41 @@ pub fn picture(height: i32, draw: impl FnOnce(&mut Picture<'_>)) -> String {
 
 impl Picture<'_> {
     pub fn rectangle(&mut self, frame: Frame, color: RGBColor) {
-        let Frame {
-            left,
-            top,
-            right,
-            bottom,
-        } = frame;
-        let _ =
-            self.backend
-                .draw_rect((left, top), (right, bottom), &ShapeStyle::from(color), true);
+        let Frame { left, top, right, bottom } = frame;
+        let _ = self.backend.draw_rect((left, top), (right, bottom), &ShapeStyle::from(color), true);
     }
 
     pub fn line(&mut self, points: Vec<(i32, i32)>, color: RGBColor, width: u32) {
-        let _ = self
-            .backend
-            .draw_path(points, &ShapeStyle::from(color).stroke_width(width));
+        let _ = self.backend.draw_path(points, &ShapeStyle::from(color).stroke_width(width));
     }
 
     pub fn dot(&mut self, center: (i32, i32), radius: u32) {
-        let _ = self
-            .backend
-            .draw_circle(center, radius, &ShapeStyle::from(ACCENT), true);
+        let _ = self.backend.draw_circle(center, radius, &ShapeStyle::from(ACCENT), true);
     }
 
     /// `anchor` is the point of the text that lies at `(x, y)`; vertically it is its middle.
     pub fn text(&mut self, (x, y): (i32, i32), anchor: HPos, look: Look, text: &str) {
-        let style = if look == Look::Title {
-            FontStyle::Bold
-        } else {
-            FontStyle::Normal
-        };
+        let style = if look == Look::Title { FontStyle::Bold } else { FontStyle::Normal };
         let color = if look == Look::Note { MUTED } else { TEXT };
         let font = ("sans-serif", look.size() * FONT_SIZE_DIVISOR, style).into_font();
         let font = font.color(&color);
-        let style = TextStyle::from(font).pos(Pos::new(anchor, VPos::Center));
+        let style = font.pos(Pos::new(anchor, VPos::Center));
         let _ = self.backend.draw_text(text, &style, (x, y));
+    }
+
+    /// Text on one line that is left out if hardly any of it has room.
+    pub fn caption(&mut self, frame: Frame, text: &str) {
+        let room = frame.width() - 8;
+        if room >= text_width(text, Look::Caption).min(40) {
+            let text = fitted(text, room, Look::Caption);
+            let middle = (frame.top + frame.bottom) / 2;
+            self.text((frame.left + 4, middle), HPos::Left, Look::Caption, &text);
+        }
     }
 
     /// A vertical scale with its lines across the frame; what it leaves free at its right.
     pub fn vertical_axis(&mut self, frame: Frame, scale: &Scale, quantity: &str) -> Frame {
-        let widest = scale
-            .ticks()
-            .map(|tick| text_width(&number(tick), Look::Note))
-            .max();
+        let widest = scale.ticks().map(|tick| text_width(&number(tick), Look::Note)).max();
         let left = frame.left.max(16 + widest.unwrap_or(0) + 8);
         let frame = Frame { left, ..frame };
         self.text((16, frame.top - 18), HPos::Left, Look::Note, quantity);
@@ -142,11 +126,7 @@ impl Picture<'_> {
     }
 
     pub fn baseline(&mut self, frame: Frame) {
-        self.line(
-            vec![(frame.left, frame.bottom), (frame.right, frame.bottom)],
-            AXIS,
-            1,
-        );
+        self.line(vec![(frame.left, frame.bottom), (frame.right, frame.bottom)], AXIS, 1);
     }
 
     /// The line that vertical extents are counted from.
@@ -163,12 +143,7 @@ impl Picture<'_> {
     /// A title at the top left of a panel, a remark at its top right.
     pub fn heading(&mut self, top: i32, title: &str, remark: &str) {
         let room = WIDTH - 32 - text_width(remark, Look::Note) - 16;
-        self.text(
-            (16, top + 18),
-            HPos::Left,
-            Look::Title,
-            &fitted(title, room, Look::Title),
-        );
+        self.text((16, top + 18), HPos::Left, Look::Title, &fitted(title, room, Look::Title));
         self.text((WIDTH - 16, top + 18), HPos::Right, Look::Note, remark);
     }
 
@@ -191,15 +166,9 @@ impl Scale {
         let high = if high > low { high } else { low + 1.0 };
         let rough = (high - low) / f64::from(steps.max(1));
         let magnitude = 10f64.powf(rough.log10().floor());
-        let factor = [1.0, 2.0, 5.0]
-            .into_iter()
-            .find(|factor| factor * magnitude >= rough);
+        let factor = [1.0, 2.0, 5.0].into_iter().find(|factor| factor * magnitude >= rough);
         let step = (factor.unwrap_or(10.0) * magnitude).max(1.0);
-        Scale {
-            low: (low / step).floor() * step,
-            high: (high / step).ceil() * step,
-            step,
-        }
+        Scale { low: (low / step).floor() * step, high: (high / step).ceil() * step, step }
     }
 
     fn ticks(&self) -> impl Iterator<Item = f64> + use<> {
@@ -222,8 +191,7 @@ pub fn number(number: f64) -> String {
 
 /// A number on a scale: from a million on with a decimal suffix.
 fn short(number: f64) -> String {
-    const UNITS: [(f64, &str); 5] =
-        [(1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M")];
+    const UNITS: [(f64, &str); 5] = [(1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M")];
     let Some((unit, suffix)) = UNITS.iter().find(|(unit, _)| number.abs() >= *unit) else {
         return grouped(number.round() as i64);
     };
@@ -240,7 +208,7 @@ fn grouped(number: i64) -> String {
         text.push('\u{2212}');
     }
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
@@ -270,12 +238,8 @@ pub fn fitted(text: &str, room: i32, look: Look) -> String {
         kept = kept.saturating_sub(1);
         let head = kept.div_ceil(2);
         let tail = characters.len() - (kept - head);
-        let shortened: String = characters
-            .iter()
-            .take(head)
-            .chain(std::iter::once(&'…'))
-            .chain(characters.iter().skip(tail))
-            .collect();
+        let shortened: String =
+            characters.iter().take(head).chain(std::iter::once(&'…')).chain(characters.iter().skip(tail)).collect();
         if kept == 0 || text_width(&shortened, look) <= room {
             return shortened;
         }
@@ -285,8 +249,7 @@ pub fn fitted(text: &str, room: i32, look: Look) -> String {
 /// About how wide a text is in a wide sans-serif font: which font a viewer has is not known here.
 pub fn text_width(text: &str, look: Look) -> i32 {
     let em = |c: char| match c {
-        'i' | 'j' | 'l' | '.' | ',' | ':' | ';' | '|' | '!' | '\'' | '(' | ')' | '[' | ']'
-        | ' ' | '/' => 0.40,
+        'i' | 'j' | 'l' | '.' | ',' | ':' | ';' | '|' | '!' | '\'' | '(' | ')' | '[' | ']' | ' ' | '/' => 0.40,
         'm' | 'w' | 'M' | 'W' | '@' | '%' => 1.0,
         c if c.is_ascii_uppercase() => 0.72,
         c if c.is_ascii() => 0.63,

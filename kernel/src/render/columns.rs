@@ -27,17 +27,10 @@ fn draw_panel(
     group: usize,
 ) {
     let counts = aligned(&panel.content, all);
-    let sums: Vec<u64> = counts
-        .chunks(group)
-        .map(|counts| counts.iter().sum())
-        .collect();
+    let sums: Vec<u64> = counts.chunks(group).map(|counts| counts.iter().sum()).collect();
     let total: u64 = sums.iter().sum();
     let largest = sums.iter().copied().max().unwrap_or(0);
-    picture.heading(
-        panel.top,
-        &panel.title,
-        &format!("{} values", number(total as f64)),
-    );
+    picture.heading(panel.top, &panel.title, &format!("{} values", number(total as f64)));
 
     let steps = (frame.height() / 40).clamp(2, 5).unsigned_abs();
     let scale = Scale::new(0.0, largest as f64, steps);
@@ -47,45 +40,23 @@ fn draw_panel(
     let room_for_counts = edge(1) - edge(0) >= 34;
     for (index, count) in sums.iter().enumerate().filter(|(_, count)| **count > 0) {
         // A column that is too low to see would pass for an empty one.
-        let top = scale
-            .place(*count as f64, plot.bottom, plot.top)
-            .min(plot.bottom - 1);
+        let top = scale.place(*count as f64, plot.bottom, plot.top).min(plot.bottom - 1);
         let (left, right) = (edge(index) + gap, edge(index + 1) - gap);
-        picture.rectangle(
-            Frame {
-                left,
-                top,
-                right,
-                bottom: plot.bottom,
-            },
-            ACCENT,
-        );
+        picture.rectangle(Frame { left, top, right, bottom: plot.bottom }, ACCENT);
         if room_for_counts {
             let center = (left + right) / 2;
-            picture.text(
-                (center, top - 8),
-                HPos::Center,
-                Look::Note,
-                &number(*count as f64),
-            );
+            picture.text((center, top - 8), HPos::Center, Look::Note, &number(*count as f64));
         }
     }
     picture.baseline(plot);
     draw_edges(picture, plot, columns, edge);
-    picture.text(
-        (WIDTH - 16, plot.bottom + 32),
-        HPos::Right,
-        Look::Note,
-        "value",
-    );
+    picture.text((WIDTH - 16, plot.bottom + 32), HPos::Right, Look::Note, "value");
 }
 
 /// The counts of a panel's rows, at their places among all rows.
 fn aligned(rows: &[Bucket], all: &[Bucket]) -> Vec<u64> {
-    let offset = rows.first().and_then(|first| {
-        all.iter()
-            .position(|row| row.lower == first.lower && row.upper == first.upper)
-    });
+    let offset =
+        rows.first().and_then(|first| all.iter().position(|row| row.lower == first.lower && row.upper == first.upper));
     let mut counts = vec![0; all.len()];
     for (count, row) in counts.iter_mut().skip(offset.unwrap_or(0)).zip(rows) {
         *count = row.count;
@@ -94,29 +65,15 @@ fn aligned(rows: &[Bucket], all: &[Bucket]) -> Vec<u64> {
 }
 
 /// As many edges are labelled as have room; each column begins at its label.
-fn draw_edges(
-    picture: &mut Picture<'_>,
-    plot: Frame,
-    columns: &[&[Bucket]],
-    edge: impl Fn(usize) -> i32,
-) {
+fn draw_edges(picture: &mut Picture<'_>, plot: Frame, columns: &[&[Bucket]], edge: impl Fn(usize) -> i32) {
     let label = |edge: Option<&Edge>, unbounded: &str| {
-        edge.map_or(unbounded.to_owned(), |edge| {
-            edge.label.replace('-', "\u{2212}")
-        })
+        edge.map_or(unbounded.to_owned(), |edge| edge.label.replace('-', "\u{2212}"))
     };
-    let mut labels: Vec<String> = columns
-        .iter()
-        .filter_map(|rows| rows.first())
-        .map(|row| label(row.lower.as_ref(), "\u{2212}∞"))
-        .collect();
+    let mut labels: Vec<String> =
+        columns.iter().filter_map(|rows| rows.first()).map(|row| label(row.lower.as_ref(), "\u{2212}∞")).collect();
     let last = columns.last().and_then(|rows| rows.last());
     labels.push(label(last.and_then(|row| row.upper.as_ref()), "∞"));
-    let widest = labels
-        .iter()
-        .map(|label| text_width(label, Look::Note))
-        .max()
-        .unwrap_or(0);
+    let widest = labels.iter().map(|label| text_width(label, Look::Note)).max().unwrap_or(0);
     let per_column = (plot.width() / columns.len().max(1) as i32).max(1);
     let every = ((widest + 8) / per_column + 1).unsigned_abs() as usize;
     let (first, every) = round_edges(columns, every);
@@ -134,7 +91,13 @@ fn round_edges(columns: &[&[Bucket]], every: usize) -> (usize, usize) {
     };
     let width = |index: usize| Some(lower(index + 1)? - lower(index)?);
     let grows = columns.len() > 2 && width(columns.len() - 2) != width(1);
-    let every = if grows { every.next_power_of_two() } else { every };
+    let is_binary = width(1).is_some_and(|width| width % 1024 == 0);
+    let every = if grows || is_binary {
+        every.next_power_of_two()
+    } else {
+        let round = [1, 2, 5, 10, 20, 50, 100, 200];
+        round.into_iter().find(|round| *round >= every).unwrap_or(every)
+    };
     if every == 1 {
         return (0, 1);
     }

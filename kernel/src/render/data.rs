@@ -34,11 +34,7 @@ fn of(value: &Value, div: u32, options: &TextOptions) -> Json {
             let field = |(name, value): &(String, Value)| (name.clone(), of(value, div, options));
             Json::Object(fields.iter().map(field).collect())
         }
-        Value::Stats {
-            count,
-            average,
-            total,
-        } => json!({
+        Value::Stats { count, average, total } => json!({
             "count": integer(i128::from(*count)),
             "average": of(average, div, options),
             "total": of(total, div, options),
@@ -48,18 +44,11 @@ fn of(value: &Value, div: u32, options: &TextOptions) -> Json {
         Value::Tseries(series) => points(series, options),
         Value::Stack(_) => {
             let text = text::value(value, options);
-            json!(
-                text.lines()
-                    .map(str::trim)
-                    .filter(|line| !line.is_empty())
-                    .collect::<Vec<_>>()
-            )
+            json!(text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>())
         }
-        Value::Named { .. }
-        | Value::String { .. }
-        | Value::Inet(_)
-        | Value::Mac(_)
-        | Value::Time(_) => Json::String(text::value(value, options)),
+        Value::Named { .. } | Value::String { .. } | Value::Inet(_) | Value::Mac(_) | Value::Time(_) => {
+            Json::String(text::value(value, options))
+        }
     }
 }
 

@@ -4,6 +4,7 @@ mod bars;
 mod chart;
 mod columns;
 mod data;
+mod flame;
 mod hist;
 mod lhist;
 mod panels;
@@ -35,23 +36,12 @@ pub enum Png {
 /// has one, and the map's entries.
 ///
 /// `top` and `div` are those of `print(@map, top, div)`, 0 for none.
-pub fn bundle(
-    map: &MapSnapshot,
-    top: u32,
-    div: u32,
-    text: &str,
-    options: &TextOptions,
-    png: Png,
-) -> Map<String, Json> {
+pub fn bundle(map: &MapSnapshot, top: u32, div: u32, text: &str, options: &TextOptions, png: Png) -> Map<String, Json> {
     let limited = map.limited(top, div);
     let mut bundle = Map::new();
     bundle.insert("text/plain".into(), text.into());
     if let Some(svg) = svg_of(&limited, div, options) {
-        let image = if png == Png::With {
-            png::png(&svg)
-        } else {
-            None
-        };
+        let image = if png == Png::With { png::png(&svg) } else { None };
         if let Some(image) = image {
             bundle.insert("image/png".into(), BASE64_STANDARD.encode(image).into());
         }
@@ -71,7 +61,7 @@ fn svg_of(map: &MapSnapshot, div: u32, options: &TextOptions) -> Option<String> 
         Type::Aggregate(Aggregate::Hist { .. }) => hist::svg(map, div, options),
         Type::Aggregate(Aggregate::Lhist { .. }) => lhist::svg(map, options),
         Type::Aggregate(Aggregate::Tseries { .. }) => tseries::svg(map, options),
-        Type::Aggregate(_) | Type::Integer { .. } => bars::svg(map, options),
+        Type::Aggregate(_) | Type::Integer { .. } => flame::svg(map, options).or_else(|| bars::svg(map, options)),
         _ => None,
     }
 }

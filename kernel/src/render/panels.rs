@@ -25,16 +25,9 @@ pub struct Panels<T> {
 
 impl<T> Panels<T> {
     /// Panels of the map's last (largest) entries for which `content` has something to draw.
-    pub fn of(
-        map: &MapSnapshot,
-        options: &TextOptions,
-        content: impl Fn(&Value) -> Option<T>,
-    ) -> Option<Panels<T>> {
-        let contents = map
-            .entries
-            .iter()
-            .rev()
-            .filter_map(|(key, value)| Some((title(map, key, options), content(value)?)));
+    pub fn of(map: &MapSnapshot, options: &TextOptions, content: impl Fn(&Value) -> Option<T>) -> Option<Panels<T>> {
+        let contents =
+            map.entries.iter().rev().filter_map(|(key, value)| Some((title(map, key, options), content(value)?)));
         let contents: Vec<(String, T)> = contents.collect();
         let keys = contents.len();
         let panel_height = height(keys.min(MAX_PANELS));
@@ -42,11 +35,7 @@ impl<T> Panels<T> {
             .into_iter()
             .take(MAX_PANELS)
             .zip(0..)
-            .map(|((title, content), index)| Panel {
-                title,
-                top: index * panel_height,
-                content,
-            })
+            .map(|((title, content), index)| Panel { title, top: index * panel_height, content })
             .collect();
         (!panels.is_empty()).then_some(Panels { panels, keys })
     }
@@ -60,24 +49,12 @@ impl<T> Panels<T> {
         let height = height(self.panels.len());
         self.panels.iter().map(move |panel| {
             let (top, bottom) = (panel.top + 56, panel.top + height - 44);
-            (
-                panel,
-                Frame {
-                    left: 40,
-                    top,
-                    right: WIDTH - 24,
-                    bottom,
-                },
-            )
+            (panel, Frame { left: 40, top, right: WIDTH - 24, bottom })
         })
     }
 
     pub fn height(&self) -> i32 {
-        let note = if self.note().is_empty() {
-            0
-        } else {
-            NOTE_HEIGHT
-        };
+        let note = if self.note().is_empty() { 0 } else { NOTE_HEIGHT };
         height(self.panels.len()) * self.panels.len() as i32 + note
     }
 

@@ -23,10 +23,7 @@ const MAX_DEPTH: usize = 4;
 pub fn png(svg: &str) -> Option<Vec<u8>> {
     static FONT: OnceLock<Option<Arc<fontdb::Database>>> = OnceLock::new();
     let fonts = FONT.get_or_init(load_fonts).clone()?;
-    let options = Options {
-        fontdb: fonts,
-        ..Options::default()
-    };
+    let options = Options { fontdb: fonts, ..Options::default() };
     let tree = Tree::from_str(svg, &options).ok()?;
     let size = tree.size().to_int_size();
     let mut pixels = Pixmap::new(size.width(), size.height())?;
@@ -39,14 +36,8 @@ fn load_fonts() -> Option<Arc<fontdb::Database>> {
     for directory in FONT_DIRECTORIES {
         find_fonts(Path::new(directory), MAX_DEPTH, &mut files);
     }
-    let named = |name: &str| {
-        files
-            .iter()
-            .find(|file| file.file_name() == Some(name.as_ref()))
-    };
-    let (regular, bold) = FONTS
-        .iter()
-        .find_map(|(r, b)| Some((named(r)?, named(b))))?;
+    let named = |name: &str| files.iter().find(|file| file.file_name() == Some(name.as_ref()));
+    let (regular, bold) = FONTS.iter().find_map(|(r, b)| Some((named(r)?, named(b))))?;
     let mut fonts = fontdb::Database::new();
     fonts.load_font_data(std::fs::read(regular).ok()?);
     if let Some(data) = bold.and_then(|bold| std::fs::read(bold).ok()) {

@@ -58,11 +58,7 @@ pub fn svg(map: &MapSnapshot, options: &TextOptions) -> Option<String> {
         Value::Tseries(series) => line(series),
         _ => None,
     })?;
-    let times = || {
-        panels
-            .iter()
-            .flat_map(|panel| panel.content.points.iter().map(|(t, _)| *t))
-    };
+    let times = || panels.iter().flat_map(|panel| panel.content.points.iter().map(|(t, _)| *t));
     let (first, last) = (times().min()?, times().max()?);
     Some(picture(panels.height(), |picture| {
         for (panel, frame) in panels.placed() {
@@ -82,10 +78,7 @@ fn line(series: &Tseries) -> Option<Line> {
             _ => None,
         })
         .collect();
-    (!points.is_empty()).then_some(Line {
-        interval: series.interval_ns,
-        points,
-    })
+    (!points.is_empty()).then_some(Line { interval: series.interval_ns, points })
 }
 
 fn draw_panel(
@@ -96,25 +89,16 @@ fn draw_panel(
     options: &TextOptions,
 ) {
     let line = &panel.content;
-    let remark = format!(
-        "{} intervals of {}",
-        line.points.len(),
-        duration(line.interval)
-    );
+    let count = line.points.len();
+    let plural = if count == 1 { "" } else { "s" };
+    let remark = format!("{count} interval{plural} of {}", duration(line.interval));
     picture.heading(panel.top, &panel.title, &remark);
     let values = || line.points.iter().map(|(_, value)| *value);
-    let (low, high) = (
-        values().fold(f64::MAX, f64::min),
-        values().fold(f64::MIN, f64::max),
-    );
+    let (low, high) = (values().fold(f64::MAX, f64::min), values().fold(f64::MIN, f64::max));
     // One value lies in the middle.
-    let (low, high) = if low == high { (low - 1.0, high + 1.0) } else { (low, high) };
+    let (low, high) = if low == high && low != 0.0 { (low - 1.0, high + 1.0) } else { (low, high) };
     // Zero belongs to the picture unless the values lie far from it.
-    let low = if low > 0.0 && low < high / 2.0 {
-        0.0
-    } else {
-        low
-    };
+    let low = if low > 0.0 && low < high / 2.0 { 0.0 } else { low };
     let scale = Scale::new(low, high, (frame.height() / 40).clamp(2, 5).unsigned_abs());
     let plot = picture.vertical_axis(frame, &scale, "value");
     let span = (last - first).max(1);
@@ -122,10 +106,7 @@ fn draw_panel(
         let share = time.saturating_sub(first) as f64 / span as f64;
         plot.left + 6 + (share * f64::from(plot.width() - 12)).round() as i32
     };
-    for run in line
-        .points
-        .chunk_by(|(left, _), (right, _)| right - left <= line.interval)
-    {
+    for run in line.points.chunk_by(|(left, _), (right, _)| right - left <= line.interval) {
         let place = |(time, value): &Point| (x(*time), scale.place(*value, plot.bottom, plot.top));
         let places: Vec<(i32, i32)> = run.iter().map(place).collect();
         if line.points.len() <= 60 || places.len() == 1 {
@@ -135,12 +116,7 @@ fn draw_panel(
     }
     picture.baseline(plot);
     draw_times(picture, plot, (first, last), options, x);
-    picture.text(
-        (WIDTH - 16, plot.bottom + 32),
-        HPos::Right,
-        Look::Note,
-        "time",
-    );
+    picture.text((WIDTH - 16, plot.bottom + 32), HPos::Right, Look::Note, "time");
 }
 
 fn draw_times(
@@ -155,15 +131,9 @@ fn draw_times(
     let step = STEPS.iter().find(fits).copied().unwrap_or(u64::MAX);
     let digits = if step < 1_000_000_000 { 3 } else { 0 };
     // Round by the clock on the wall, not by the time since boot.
-    let phase = options
-        .boot_time_ns
-        .rem_euclid(step.min(i64::MAX as u64).cast_signed());
+    let phase = options.boot_time_ns.rem_euclid(step.min(i64::MAX as u64).cast_signed());
     let behind = (first + phase.unsigned_abs()) % step;
-    let mut time = if behind == 0 {
-        first
-    } else {
-        first.saturating_add(step - behind)
-    };
+    let mut time = if behind == 0 { first } else { first.saturating_add(step - behind) };
     if time > last {
         picture.horizontal_tick(x(first), plot, &clock(first, 3, options));
     }

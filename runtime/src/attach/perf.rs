@@ -18,11 +18,32 @@ pub fn hang(event: &Event, on: perf::Target, target: Target<'_>) -> Result<Attac
 
 /// Hangs the program on an event of each CPU, or of each thread of the process of interest.
 pub fn hang_everywhere(event: &Event, target: Target<'_>, around: &Surroundings<'_>) -> Result<Vec<Attachment>, Reason> {
-    let places: Vec<perf::Target> = match around.pid {
-        Some(pid) => threads(pid).into_iter().map(perf::Target::Process).collect(),
-        None => around.system.online_cpus().into_iter().map(perf::Target::Cpu).collect(),
-    };
-    places.into_iter().map(|place| hang(event, place, target)).collect()
+    match around.pid {
+        Some(pid) => hang_on_threads(event, pid, target),
+        None => {
+            let cpus = around.system.online_cpus().into_iter();
+            cpus.map(|cpu| hang(event, perf::Target::Cpu(cpu), target)).collect()
+        }
+    }
+}
+
+/// A thread may end while this goes on; only that none is left is an error.
+fn hang_on_threads(event: &Event, pid: u32, target: Target<'_>) -> Result<Vec<Attachment>, Reason> {
+    let mut attachments = Vec::new();
+    let mut gone = None;
+    for thread in threads(pid) {
+        match hang(event, perf::Target::Process(thread), target) {
+            Ok(attachment) => attachments.push(attachment),
+            Err(Reason::System { action, source }) if source.raw_os_error() == Some(libc::ESRCH) => {
+                gone = Some(Reason::System { action, source });
+            }
+            Err(other) => return Err(other),
+        }
+    }
+    match gone {
+        Some(reason) if attachments.is_empty() => Err(reason),
+        _ => Ok(attachments),
+    }
 }
 
 /// The threads of a process; at least its first.

@@ -8,10 +8,7 @@ use super::read_u64;
 use crate::value::{Hist, Lhist, Tseries, Value};
 
 /// One value from the copies of all CPUs; a copy that is too short adds nothing.
-pub fn decode_aggregate<'a>(
-    aggregate: &Aggregate,
-    per_cpu: impl IntoIterator<Item = &'a [u8]>,
-) -> Value {
+pub fn decode_aggregate<'a>(aggregate: &Aggregate, per_cpu: impl IntoIterator<Item = &'a [u8]>) -> Value {
     let copies = per_cpu.into_iter();
     match aggregate {
         Aggregate::Count => Value::Unsigned(sums::<1>(copies)[0]),
@@ -36,19 +33,9 @@ pub fn decode_aggregate<'a>(
         }
         Aggregate::Lhist { min, max, step } => {
             let buckets = buckets(copies, aggregate.lhist_buckets() as usize);
-            Value::Lhist(Lhist {
-                min: *min,
-                max: *max,
-                step: *step,
-                buckets,
-            })
+            Value::Lhist(Lhist { min: *min, max: *max, step: *step, buckets })
         }
-        Aggregate::Tseries {
-            interval_ns,
-            intervals,
-            combine,
-            signed,
-        } => Value::Tseries(Tseries {
+        Aggregate::Tseries { interval_ns, intervals, combine, signed } => Value::Tseries(Tseries {
             interval_ns: *interval_ns,
             intervals: *intervals,
             combine: *combine,
@@ -59,11 +46,7 @@ pub fn decode_aggregate<'a>(
 }
 
 fn number(raw: u64, signed: bool) -> Value {
-    if signed {
-        Value::Signed(raw.cast_signed())
-    } else {
-        Value::Unsigned(raw)
-    }
+    if signed { Value::Signed(raw.cast_signed()) } else { Value::Unsigned(raw) }
 }
 
 /// The copies' words, added up word by word.
@@ -87,23 +70,13 @@ fn average(total: u64, count: u64, signed: bool) -> Value {
 
 /// The smaller or larger of two numbers, as signed or unsigned.
 fn chosen(left: u64, right: u64, combine: Combine, signed: bool) -> u64 {
-    let left_is_less = if signed {
-        left.cast_signed() < right.cast_signed()
-    } else {
-        left < right
-    };
-    if left_is_less == (combine == Combine::Min) {
-        left
-    } else {
-        right
-    }
+    let left_is_less = if signed { left.cast_signed() < right.cast_signed() } else { left < right };
+    if left_is_less == (combine == Combine::Min) { left } else { right }
 }
 
 fn extreme<'a>(copies: impl Iterator<Item = &'a [u8]>, combine: Combine, signed: bool) -> Value {
     let set = copies.filter(|copy| read_u64(copy, 8).is_some_and(|is_set| is_set != 0));
-    let best = set
-        .filter_map(|copy| read_u64(copy, 0))
-        .reduce(|left, right| chosen(left, right, combine, signed));
+    let best = set.filter_map(|copy| read_u64(copy, 0)).reduce(|left, right| chosen(left, right, combine, signed));
     number(best.unwrap_or(0), signed)
 }
 
@@ -134,18 +107,11 @@ impl Slot {
                     self
                 }
             }
-            Combine::Avg => Slot {
-                value: self.value.wrapping_add(other.value),
-                meta: self.meta.wrapping_add(other.meta),
-            },
-            Combine::Sum => Slot {
-                value: self.value.wrapping_add(other.value),
-                ..self
-            },
-            Combine::Min | Combine::Max => Slot {
-                value: chosen(self.value, other.value, combine, signed),
-                ..self
-            },
+            Combine::Avg => {
+                Slot { value: self.value.wrapping_add(other.value), meta: self.meta.wrapping_add(other.meta) }
+            }
+            Combine::Sum => Slot { value: self.value.wrapping_add(other.value), ..self },
+            Combine::Min | Combine::Max => Slot { value: chosen(self.value, other.value, combine, signed), ..self },
         }
     }
 }
@@ -162,18 +128,9 @@ fn points<'a>(
     for copy in copies {
         for bytes in copy.chunks_exact(TSERIES_SLOT_SIZE as usize) {
             let word = |index: usize| read_u64(bytes, index * 8).unwrap_or(0);
-            let (slot, epoch) = (
-                Slot {
-                    value: word(0),
-                    meta: word(1),
-                },
-                word(2),
-            );
+            let (slot, epoch) = (Slot { value: word(0), meta: word(1) }, word(2));
             if epoch != 0 {
-                by_epoch
-                    .entry(epoch)
-                    .and_modify(|seen| *seen = seen.combined(slot, combine, signed))
-                    .or_insert(slot);
+                by_epoch.entry(epoch).and_modify(|seen| *seen = seen.combined(slot, combine, signed)).or_insert(slot);
             }
         }
     }

@@ -46,28 +46,23 @@ fn decode_checked(ty: &Type, bytes: &[u8], resolve: &dyn Resolve) -> Option<Valu
         Type::Tuple(_) | Type::Record(_) | Type::Struct(_) => record::decode(ty, bytes, resolve)?,
         Type::Stack { user, mode, limit } => stack(bytes, *user, *mode, *limit, resolve)?,
         Type::KernelSymbol => Value::text(resolve.kernel_symbol(read_u64(bytes, 0)?)),
-        Type::UserSymbol => {
-            Value::text(resolve.user_symbol(read_u64(bytes, 0)?, read_u32(bytes, 8)?))
-        }
+        Type::UserSymbol => Value::text(resolve.user_symbol(read_u64(bytes, 0)?, read_u32(bytes, 8)?)),
         Type::Inet => inet(bytes)?,
         Type::Mac => Value::Mac(bytes.first_chunk().copied()?),
         Type::Timestamp { format } => Value::Time(resolve.time(read_u64(bytes, 0)?, *format)),
-        Type::CgroupPath { filter } => {
-            Value::text(resolve.cgroup_path(read_u64(bytes, 0)?, *filter))
-        }
+        Type::CgroupPath { filter } => Value::text(resolve.cgroup_path(read_u64(bytes, 0)?, *filter)),
         Type::ErrorName => Value::text(error_name(read_u64(bytes, 0)?.cast_signed())),
         Type::Username => Value::text(resolve.username(read_u64(bytes, 0)?)),
-        Type::Aggregate(aggregate) => reduced(aggregate, bytes)
-            .unwrap_or_else(|| decode_aggregate(aggregate, std::iter::once(bytes))),
+        Type::Aggregate(aggregate) => {
+            reduced(aggregate, bytes).unwrap_or_else(|| decode_aggregate(aggregate, std::iter::once(bytes)))
+        }
     })
 }
 
 /// The number that a program computed from all copies of an aggregate.
 fn reduced(aggregate: &Aggregate, bytes: &[u8]) -> Option<Value> {
     match aggregate {
-        Aggregate::Avg { signed } | Aggregate::Min { signed } | Aggregate::Max { signed }
-            if bytes.len() == 8 =>
-        {
+        Aggregate::Avg { signed } | Aggregate::Min { signed } | Aggregate::Max { signed } if bytes.len() == 8 => {
             integer(bytes, 64, *signed)
         }
         _ => None,
@@ -82,11 +77,7 @@ fn integer(bytes: &[u8], bits: u8, signed: bool) -> Option<Value> {
         64 => read_u64(bytes, 0)?,
         _ => return None,
     };
-    Some(if signed {
-        Value::Signed(sign_extend(raw, u32::from(bits)))
-    } else {
-        Value::Unsigned(raw)
-    })
+    Some(if signed { Value::Signed(sign_extend(raw, u32::from(bits))) } else { Value::Unsigned(raw) })
 }
 
 /// The two's complement number in the lowest `bits` (1 to 64) of `raw`.
@@ -100,40 +91,23 @@ fn string(bytes: &[u8], capacity: u32) -> Option<Value> {
     let bytes = bytes.get(..capacity as usize)?;
     let end = bytes.iter().position(|byte| *byte == 0);
     let text = bytes.get(..end.unwrap_or(bytes.len()))?;
-    Some(Value::String {
-        bytes: text.to_vec(),
-        truncated: end.is_none() && capacity > 0,
-    })
+    Some(Value::String { bytes: text.to_vec(), truncated: end.is_none() && capacity > 0 })
 }
 
 fn array(element: &Type, length: u32, bytes: &[u8], resolve: &dyn Resolve) -> Option<Value> {
     let size = element.size() as usize;
     let elements = (0..length as usize).map(|index| {
         let start = index.checked_mul(size)?;
-        decode_checked(
-            element,
-            bytes.get(start..start.checked_add(size)?)?,
-            resolve,
-        )
+        decode_checked(element, bytes.get(start..start.checked_add(size)?)?, resolve)
     });
     Some(Value::Array(elements.collect::<Option<_>>()?))
 }
 
 /// `{i64 id; u32 pid; u32 frames}`: a negative id is the error of a stack that was not recorded.
-fn stack(
-    bytes: &[u8],
-    user: bool,
-    mode: StackMode,
-    limit: u32,
-    resolve: &dyn Resolve,
-) -> Option<Value> {
+fn stack(bytes: &[u8], user: bool, mode: StackMode, limit: u32, resolve: &dyn Resolve) -> Option<Value> {
     let id = read_u64(bytes, 0)?.cast_signed();
     let (pid, count) = (read_u32(bytes, 8)?, read_u32(bytes, 12)? as usize);
-    let mut frames = if id < 0 {
-        Arc::default()
-    } else {
-        resolve.stack(user, limit, id, pid)
-    };
+    let mut frames = if id < 0 { Arc::default() } else { resolve.stack(user, limit, id, pid) };
     if (1..frames.len()).contains(&count) {
         frames = Arc::new(frames.iter().take(count).cloned().collect());
     }
@@ -163,17 +137,11 @@ fn error_name(number: i64) -> String {
 }
 
 fn read_u32(bytes: &[u8], offset: usize) -> Option<u32> {
-    bytes
-        .get(offset..)?
-        .first_chunk()
-        .map(|chunk| u32::from_ne_bytes(*chunk))
+    bytes.get(offset..)?.first_chunk().map(|chunk| u32::from_ne_bytes(*chunk))
 }
 
 fn read_u64(bytes: &[u8], offset: usize) -> Option<u64> {
-    bytes
-        .get(offset..)?
-        .first_chunk()
-        .map(|chunk| u64::from_ne_bytes(*chunk))
+    bytes.get(offset..)?.first_chunk().map(|chunk| u64::from_ne_bytes(*chunk))
 }
 
 #[cfg(test)]

@@ -15,26 +15,16 @@ pub(super) fn decode(ty: &Type, bytes: &[u8], resolve: &dyn Resolve) -> Option<V
     let offsets = ty.element_offsets();
     match ty {
         Type::Tuple(elements) => {
-            let values = elements
-                .iter()
-                .zip(offsets)
-                .map(|(ty, offset)| element(ty, offset));
+            let values = elements.iter().zip(offsets).map(|(ty, offset)| element(ty, offset));
             Some(Value::Tuple(values.collect::<Option<_>>()?))
         }
         Type::Record(fields) => {
-            let values = fields
-                .iter()
-                .zip(offsets)
-                .map(|((name, ty), offset)| Some((name.clone(), element(ty, offset)?)));
+            let values =
+                fields.iter().zip(offsets).map(|((name, ty), offset)| Some((name.clone(), element(ty, offset)?)));
             Some(Value::Record(values.collect::<Option<_>>()?))
         }
         Type::Struct(info) => {
-            let values = info.fields.iter().map(|f| {
-                (
-                    f.name.clone(),
-                    field(f, bytes, resolve).unwrap_or(Value::Null),
-                )
-            });
+            let values = info.fields.iter().map(|f| (f.name.clone(), field(f, bytes, resolve).unwrap_or(Value::Null)));
             Some(Value::Record(values.collect()))
         }
         _ => None,
@@ -44,21 +34,12 @@ pub(super) fn decode(ty: &Type, bytes: &[u8], resolve: &dyn Resolve) -> Option<V
 fn field(field: &StructField, bytes: &[u8], resolve: &dyn Resolve) -> Option<Value> {
     let bytes_of_field = bytes.get(field.offset as usize..)?;
     if let Some((shift, width)) = field.bitfield {
-        return bitfield(
-            &field.ty,
-            bytes_of_field,
-            u32::from(shift),
-            u32::from(width),
-        );
+        return bitfield(&field.ty, bytes_of_field, u32::from(shift), u32::from(width));
     }
     if field.data_loc {
         return data_loc(bytes, read_u32(bytes_of_field, 0)?);
     }
-    decode_checked(
-        &field.ty,
-        bytes_of_field.get(..field.ty.size() as usize)?,
-        resolve,
-    )
+    decode_checked(&field.ty, bytes_of_field.get(..field.ty.size() as usize)?, resolve)
 }
 
 /// `width` bits from bit `shift` on; they may reach beyond the field's own type.
@@ -67,11 +48,7 @@ fn bitfield(ty: &Type, bytes: &[u8], shift: u32, width: u32) -> Option<Value> {
     let mut raw = [0u8; 16];
     raw.get_mut(..needed)?.copy_from_slice(bytes.get(..needed)?);
     let bits = u128::from_le_bytes(raw) >> shift;
-    let mask = if width >= 64 {
-        u64::MAX
-    } else {
-        (1 << width) - 1
-    };
+    let mask = if width >= 64 { u64::MAX } else { (1 << width) - 1 };
     let number = bits as u64 & mask;
     Some(match ty {
         Type::Bool => Value::Bool(number != 0),
@@ -91,8 +68,5 @@ fn data_loc(record: &[u8], location: u32) -> Option<Value> {
         return Some(Value::Unsigned(u64::from(location)));
     };
     let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(length);
-    Some(Value::String {
-        bytes: bytes.get(..end)?.to_vec(),
-        truncated: false,
-    })
+    Some(Value::String { bytes: bytes.get(..end)?.to_vec(), truncated: false })
 }

@@ -2,9 +2,7 @@
 
 use super::*;
 use crate::value::{Frame, FrameSymbol, Tseries};
-use probebook_compiler::types::{
-    AddressSpace, Combine, EnumType, StructField, StructType, hist_buckets,
-};
+use probebook_compiler::types::{AddressSpace, Combine, EnumType, StructField, StructType, hist_buckets};
 
 struct Fake;
 
@@ -16,17 +14,9 @@ impl Resolve for Fake {
         format!("u{address}@{pid}")
     }
     fn stack(&self, _user: bool, _limit: u32, id: i64, _pid: u32) -> Arc<Vec<Frame>> {
-        let symbol = FrameSymbol {
-            name: "f".into(),
-            offset: 1,
-            module: String::new(),
-            location: None,
-            inlined: Vec::new(),
-        };
-        let frame = |address| Frame {
-            address,
-            symbol: Some(symbol.clone()),
-        };
+        let symbol =
+            FrameSymbol { name: "f".into(), offset: 1, module: String::new(), location: None, inlined: Vec::new() };
+        let frame = |address| Frame { address, symbol: Some(symbol.clone()) };
         Arc::new((0..id.cast_unsigned()).map(frame).collect())
     }
     fn time(&self, nanoseconds: u64, format: u32) -> String {
@@ -64,16 +54,9 @@ fn short_input_is_null_for_every_type() {
         Type::U64,
         Type::String { capacity: 4 },
         Type::pointer(Type::U8, AddressSpace::Kernel),
-        Type::Array {
-            element: Arc::new(Type::U32),
-            length: 2,
-        },
+        Type::Array { element: Arc::new(Type::U32), length: 2 },
         Type::tuple(vec![Type::U8, Type::U64]),
-        Type::Stack {
-            user: true,
-            mode: StackMode::Perf,
-            limit: 9,
-        },
+        Type::Stack { user: true, mode: StackMode::Perf, limit: 9 },
         Type::KernelSymbol,
         Type::UserSymbol,
         Type::Inet,
@@ -84,21 +67,14 @@ fn short_input_is_null_for_every_type() {
     for ty in types {
         let bytes = vec![0; ty.size() as usize / 2];
         assert_eq!(decode(&ty, &bytes, &Fake), Value::Null, "{ty}");
-        assert_ne!(
-            decode(&ty, &vec![0; ty.size() as usize], &Fake),
-            Value::Null,
-            "{ty}"
-        );
+        assert_ne!(decode(&ty, &vec![0; ty.size() as usize], &Fake), Value::Null, "{ty}");
     }
 }
 
 #[test]
 fn strings_end_at_nul_or_are_truncated() {
     let ty = Type::String { capacity: 4 };
-    let string = |bytes: &[u8], truncated| Value::String {
-        bytes: bytes.to_vec(),
-        truncated,
-    };
+    let string = |bytes: &[u8], truncated| Value::String { bytes: bytes.to_vec(), truncated };
     assert_eq!(decode(&ty, b"ab\0z", &Fake), string(b"ab", false));
     assert_eq!(decode(&ty, b"abc\0", &Fake), string(b"abc", false));
     assert_eq!(decode(&ty, b"abcd", &Fake), string(b"abcd", true));
@@ -107,28 +83,15 @@ fn strings_end_at_nul_or_are_truncated() {
 #[test]
 fn a_buffer_never_claims_more_than_its_capacity() {
     let ty = Type::Buffer { capacity: 2 };
-    assert_eq!(
-        decode(&ty, &[9, 0, 0, 0, 1, 2], &Fake),
-        Value::Buffer(vec![1, 2])
-    );
-    assert_eq!(
-        decode(&ty, &[1, 0, 0, 0, 1, 2], &Fake),
-        Value::Buffer(vec![1])
-    );
+    assert_eq!(decode(&ty, &[9, 0, 0, 0, 1, 2], &Fake), Value::Buffer(vec![1, 2]));
+    assert_eq!(decode(&ty, &[1, 0, 0, 0, 1, 2], &Fake), Value::Buffer(vec![1]));
 }
 
 #[test]
 fn tuples_skip_padding() {
     let ty = Type::tuple(vec![Type::I8, Type::U32, Type::String { capacity: 2 }]);
     let value = decode(&ty, &[0xff, 9, 9, 9, 7, 0, 0, 0, b'x', 0, 9, 9], &Fake);
-    assert_eq!(
-        value,
-        Value::Tuple(vec![
-            Value::Signed(-1),
-            Value::Unsigned(7),
-            Value::text("x")
-        ])
-    );
+    assert_eq!(value, Value::Tuple(vec![Value::Signed(-1), Value::Unsigned(7), Value::text("x")]));
 }
 
 #[test]
@@ -140,85 +103,39 @@ fn bitfields_are_cut_out_and_sign_extended() {
         bitfield: Some(bitfield),
         data_loc: false,
     };
-    let fields = vec![
-        field("a", Type::U32, (0, 4)),
-        field("b", Type::I32, (4, 3)),
-        field("c", Type::U32, (7, 2)),
-    ];
-    let ty = Type::Struct(Arc::new(StructType {
-        name: "struct s".into(),
-        size: 4,
-        fields,
-    }));
-    let Value::Record(fields) = decode(&ty, &0x1f5u32.to_ne_bytes(), &Fake) else {
-        panic!()
-    };
+    let fields = vec![field("a", Type::U32, (0, 4)), field("b", Type::I32, (4, 3)), field("c", Type::U32, (7, 2))];
+    let ty = Type::Struct(Arc::new(StructType { name: "struct s".into(), size: 4, fields }));
+    let Value::Record(fields) = decode(&ty, &0x1f5u32.to_ne_bytes(), &Fake) else { panic!() };
     let values: Vec<Value> = fields.into_iter().map(|(_, value)| value).collect();
-    assert_eq!(
-        values,
-        [Value::Unsigned(5), Value::Signed(-1), Value::Unsigned(3)]
-    );
+    assert_eq!(values, [Value::Unsigned(5), Value::Signed(-1), Value::Unsigned(3)]);
 }
 
 #[test]
 fn dynamic_tracepoint_fields_are_read_if_they_were_copied() {
-    let field = StructField {
-        name: "s".into(),
-        offset: 0,
-        ty: Type::U32,
-        bitfield: None,
-        data_loc: true,
-    };
+    let field = StructField { name: "s".into(), offset: 0, ty: Type::U32, bitfield: None, data_loc: true };
     let ty = |size| {
         let fields = vec![field.clone()];
-        Type::Struct(Arc::new(StructType {
-            name: "t".into(),
-            size,
-            fields,
-        }))
+        Type::Struct(Arc::new(StructType { name: "t".into(), size, fields }))
     };
     let mut bytes = (3u32 << 16 | 4).to_ne_bytes().to_vec();
     bytes.extend(b"hi\0");
     let record = |value| Value::Record(vec![("s".into(), value)]);
     assert_eq!(decode(&ty(7), &bytes, &Fake), record(Value::text("hi")));
-    assert_eq!(
-        decode(&ty(4), &bytes, &Fake),
-        record(Value::Unsigned(3 << 16 | 4))
-    );
+    assert_eq!(decode(&ty(4), &bytes, &Fake), record(Value::Unsigned(3 << 16 | 4)));
 }
 
 #[test]
 fn enums_errors_and_addresses_have_names() {
     let variants = vec![("ONE".into(), 1), ("MINUS".into(), -1)];
-    let info = Arc::new(EnumType {
-        name: "e".into(),
-        bits: 32,
-        signed: true,
-        variants,
-    });
+    let info = Arc::new(EnumType { name: "e".into(), bits: 32, signed: true, variants });
     let ty = Type::Enum { info };
-    let named = |text: &str, number| Value::Named {
-        text: text.into(),
-        number,
-    };
+    let named = |text: &str, number| Value::Named { text: text.into(), number };
     assert_eq!(decode(&ty, &1u32.to_ne_bytes(), &Fake), named("ONE", 1));
-    assert_eq!(
-        decode(&ty, &u32::MAX.to_ne_bytes(), &Fake),
-        named("MINUS", -1)
-    );
+    assert_eq!(decode(&ty, &u32::MAX.to_ne_bytes(), &Fake), named("MINUS", -1));
     assert_eq!(decode(&ty, &7u32.to_ne_bytes(), &Fake), named("7", 7));
-    assert_eq!(
-        decode(&Type::ErrorName, &words(&[7]), &Fake),
-        Value::text("Argument list too long")
-    );
-    assert_eq!(
-        decode(&Type::KernelSymbol, &words(&[5]), &Fake),
-        Value::text("k5")
-    );
-    assert_eq!(
-        decode(&Type::UserSymbol, &words(&[5, 6]), &Fake),
-        Value::text("u5@6")
-    );
+    assert_eq!(decode(&Type::ErrorName, &words(&[7]), &Fake), Value::text("Argument list too long"));
+    assert_eq!(decode(&Type::KernelSymbol, &words(&[5]), &Fake), Value::text("k5"));
+    assert_eq!(decode(&Type::UserSymbol, &words(&[5, 6]), &Fake), Value::text("u5@6"));
 }
 
 #[test]
@@ -226,93 +143,44 @@ fn addresses_of_both_families() {
     let mut bytes = 4u32.to_ne_bytes().to_vec();
     bytes.extend([127, 0, 0, 1]);
     bytes.resize(20, 0);
-    assert_eq!(
-        decode(&Type::Inet, &bytes, &Fake),
-        Value::Inet([127, 0, 0, 1].into())
-    );
+    assert_eq!(decode(&Type::Inet, &bytes, &Fake), Value::Inet([127, 0, 0, 1].into()));
     bytes[0] = 16;
-    assert!(matches!(
-        decode(&Type::Inet, &bytes, &Fake),
-        Value::Inet(IpAddr::V6(_))
-    ));
+    assert!(matches!(decode(&Type::Inet, &bytes, &Fake), Value::Inet(IpAddr::V6(_))));
 }
 
 #[test]
 fn stacks_are_looked_up_and_cut() {
-    let ty = Type::Stack {
-        user: false,
-        mode: StackMode::Bpftrace,
-        limit: 5,
-    };
+    let ty = Type::Stack { user: false, mode: StackMode::Bpftrace, limit: 5 };
     let length = |id: i64, frames: u32| {
         let mut bytes = id.to_ne_bytes().to_vec();
         bytes.extend(0u32.to_ne_bytes());
         bytes.extend(frames.to_ne_bytes());
-        let Value::Stack(stack) = decode(&ty, &bytes, &Fake) else {
-            panic!()
-        };
+        let Value::Stack(stack) = decode(&ty, &bytes, &Fake) else { panic!() };
         stack.frames.len()
     };
-    assert_eq!(
-        [length(3, 3), length(5, 2), length(5, 0), length(-14, 3)],
-        [3, 2, 5, 0]
-    );
+    assert_eq!([length(3, 3), length(5, 2), length(5, 0), length(-14, 3)], [3, 2, 5, 0]);
 }
 
 #[test]
 fn counters_are_added_over_cpus() {
     let copies = [words(&[6, 1]), words(&[0u64.wrapping_sub(20), 3])];
-    assert_eq!(
-        aggregated(&Aggregate::Count, &[words(&[2]), words(&[3])]),
-        Value::Unsigned(5)
-    );
-    assert_eq!(
-        aggregated(&Aggregate::Sum { signed: true }, &copies),
-        Value::Signed(-14)
-    );
-    assert_eq!(
-        aggregated(&Aggregate::Avg { signed: true }, &copies),
-        Value::Signed(-3)
-    );
+    assert_eq!(aggregated(&Aggregate::Count, &[words(&[2]), words(&[3])]), Value::Unsigned(5));
+    assert_eq!(aggregated(&Aggregate::Sum { signed: true }, &copies), Value::Signed(-14));
+    assert_eq!(aggregated(&Aggregate::Avg { signed: true }, &copies), Value::Signed(-3));
     let stats = aggregated(&Aggregate::Stats { signed: true }, &copies);
-    let Value::Stats {
-        count,
-        average,
-        total,
-    } = stats
-    else {
-        panic!()
-    };
-    assert_eq!(
-        (count, *average, *total),
-        (4, Value::Signed(-3), Value::Signed(-14))
-    );
-    assert_eq!(
-        aggregated(&Aggregate::Avg { signed: false }, &[]),
-        Value::Unsigned(0)
-    );
+    let Value::Stats { count, average, total } = stats else { panic!() };
+    assert_eq!((count, *average, *total), (4, Value::Signed(-3), Value::Signed(-14)));
+    assert_eq!(aggregated(&Aggregate::Avg { signed: false }, &[]), Value::Unsigned(0));
 }
 
 #[test]
 fn extremes_skip_cpus_that_saw_nothing() {
     let minus_two = 0u64.wrapping_sub(2);
     let copies = [words(&[0, 0]), words(&[minus_two, 1]), words(&[4, 1])];
-    assert_eq!(
-        aggregated(&Aggregate::Min { signed: true }, &copies),
-        Value::Signed(-2)
-    );
-    assert_eq!(
-        aggregated(&Aggregate::Max { signed: true }, &copies),
-        Value::Signed(4)
-    );
-    assert_eq!(
-        aggregated(&Aggregate::Min { signed: false }, &copies),
-        Value::Unsigned(4)
-    );
-    assert_eq!(
-        aggregated(&Aggregate::Max { signed: false }, &copies),
-        Value::Unsigned(minus_two)
-    );
+    assert_eq!(aggregated(&Aggregate::Min { signed: true }, &copies), Value::Signed(-2));
+    assert_eq!(aggregated(&Aggregate::Max { signed: true }, &copies), Value::Signed(4));
+    assert_eq!(aggregated(&Aggregate::Min { signed: false }, &copies), Value::Unsigned(4));
+    assert_eq!(aggregated(&Aggregate::Max { signed: false }, &copies), Value::Unsigned(minus_two));
 }
 
 #[test]
@@ -321,47 +189,24 @@ fn histograms_are_added_bucket_by_bucket() {
     copy[3] = 2;
     let hist = aggregated(&Aggregate::Hist { k: 0 }, &[words(&copy), words(&copy)]);
     let Value::Hist(hist) = hist else { panic!() };
-    assert_eq!(
-        (hist.buckets.len(), hist.buckets[3]),
-        (hist_buckets(0) as usize, 4)
-    );
-    let lhist = Aggregate::Lhist {
-        min: 0,
-        max: 10,
-        step: 5,
-    };
-    let Value::Lhist(lhist) = aggregated(&lhist, &[words(&[1, 2, 3, 4])]) else {
-        panic!()
-    };
+    assert_eq!((hist.buckets.len(), hist.buckets[3]), (hist_buckets(0) as usize, 4));
+    let lhist = Aggregate::Lhist { min: 0, max: 10, step: 5 };
+    let Value::Lhist(lhist) = aggregated(&lhist, &[words(&[1, 2, 3, 4])]) else { panic!() };
     assert_eq!(lhist.buckets, [1, 2, 3, 4]);
 }
 
 fn series(combine: Combine, copies: &[Vec<u8>]) -> Vec<(u64, Value)> {
-    let aggregate = Aggregate::Tseries {
-        interval_ns: 10,
-        intervals: 3,
-        combine,
-        signed: true,
-    };
-    let Value::Tseries(Tseries { points, .. }) = aggregated(&aggregate, copies) else {
-        panic!()
-    };
+    let aggregate = Aggregate::Tseries { interval_ns: 10, intervals: 3, combine, signed: true };
+    let Value::Tseries(Tseries { points, .. }) = aggregated(&aggregate, copies) else { panic!() };
     points
 }
 
 #[test]
 fn time_series_combine_the_slots_of_one_interval() {
-    let copies = [
-        words(&[7, 100, 6, 4, 1, 7, 0, 0, 0]),
-        words(&[9, 90, 6, 0, 0, 0, 1, 1, 2]),
-    ];
+    let copies = [words(&[7, 100, 6, 4, 1, 7, 0, 0, 0]), words(&[9, 90, 6, 0, 0, 0, 1, 1, 2])];
     let values = |combine| series(combine, &copies);
     let point = |epoch: u64, value| (epoch * 10, Value::Signed(value));
-    assert_eq!(
-        values(Combine::Last),
-        [point(6, 7), point(7, 4)],
-        "the newest, epoch 2 too old"
-    );
+    assert_eq!(values(Combine::Last), [point(6, 7), point(7, 4)], "the newest, epoch 2 too old");
     assert_eq!(values(Combine::Sum)[0], point(6, 16));
     assert_eq!(values(Combine::Min)[0], point(6, 7));
     assert_eq!(values(Combine::Max)[0], point(6, 9));

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 /// How often a running command is looked at.
 const TICK: Duration = Duration::from_millis(20);
+/// How long the output of a command that has ended may take to arrive.
+const LAST_WORDS: Duration = Duration::from_millis(50);
 
 /// Runs a command with `sh`, standard error with standard output, handing its output over as it
 /// comes. `is_interrupted` is asked from time to time; if so, the command is killed.
@@ -32,7 +34,12 @@ pub fn run(script: &str, mut output: impl FnMut(&[u8]), is_interrupted: impl Fn(
             Ok(chunk) => output(&chunk),
             Err(mpsc::RecvTimeoutError::Disconnected) => break,
             // A command may leave something in the background that keeps its output open.
-            Err(mpsc::RecvTimeoutError::Timeout) if child.try_wait()?.is_some() => break,
+            Err(mpsc::RecvTimeoutError::Timeout) if child.try_wait()?.is_some() => {
+                while let Ok(chunk) = chunks.recv_timeout(LAST_WORDS) {
+                    output(&chunk);
+                }
+                break;
+            }
             Err(mpsc::RecvTimeoutError::Timeout) => {}
         }
         if is_interrupted() {

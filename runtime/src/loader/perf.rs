@@ -60,6 +60,9 @@ pub fn open(event: &Event, target: Target) -> io::Result<OwnedFd> {
     attr.size = u32::try_from(mem::size_of::<perf_event_attr>()).unwrap_or(0);
     attr.set_disabled(1);
     fill(&mut attr, event);
+    if matches!((event, target), (Event::Sampled { .. }, Target::Process(_))) {
+        attr.set_inherit(1);
+    }
     let (pid, cpu): (libc::pid_t, libc::c_int) = match target {
         Target::Cpu(cpu) => (-1, cpu as libc::c_int),
         Target::Process(pid) => (pid as libc::pid_t, -1),

@@ -102,13 +102,17 @@ impl Worker {
     }
 }
 
+/// Debug information that cannot be read must not hide the symbol that the file has anyway.
 fn in_file(symbolizer: &Symbolizer, place: &Place, show: Show) -> Option<FrameSymbol> {
-    let mut elf = Elf::new(&place.file);
-    elf.debug_syms = show.debug_info;
-    match symbolizer.symbolize_single(&Source::Elf(elf), Input::FileOffset(place.offset)).ok()? {
-        Symbolized::Sym(sym) => Some(frame_symbol(&sym, &place.path)),
-        Symbolized::Unknown(_) => None,
-    }
+    let with = |debug_syms| {
+        let mut elf = Elf::new(&place.file);
+        elf.debug_syms = debug_syms;
+        match symbolizer.symbolize_single(&Source::Elf(elf), Input::FileOffset(place.offset)).ok()? {
+            Symbolized::Sym(sym) => Some(frame_symbol(&sym, &place.path)),
+            Symbolized::Unknown(_) => None,
+        }
+    };
+    if show.debug_info { with(true).or_else(|| with(false)) } else { with(false) }
 }
 
 /// For code that lies in no file: the vDSO, and what a just-in-time compiler tells of itself in

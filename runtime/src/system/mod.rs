@@ -1,13 +1,18 @@
 //! What the compiler and the loader want to know of the running system, one source a file.
 
+mod btf;
 mod cpus;
+mod elf;
 mod kallsyms;
+mod kernel_info;
+mod libraries;
 mod tracefs;
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use jiff::Timestamp;
 
+pub use btf::Btf;
 pub use kallsyms::{Kallsyms, KernelSymbol};
 pub use tracefs::Tracefs;
 
@@ -16,6 +21,10 @@ pub use tracefs::Tracefs;
 pub struct System {
     tracefs: Tracefs,
     kallsyms: OnceLock<Kallsyms>,
+    btf: OnceLock<Btf>,
+    binaries: elf::Binaries,
+    raw_tracepoints: OnceLock<Arc<Vec<String>>>,
+    functions: OnceLock<Arc<Vec<(String, String)>>>,
 }
 
 impl System {
@@ -32,8 +41,14 @@ impl System {
         self.kallsyms.get_or_init(Kallsyms::read)
     }
 
+    /// The kernel's types; the first call takes some milliseconds.
+    pub fn btf(&self) -> &Btf {
+        self.btf.get_or_init(Btf::read)
+    }
+
     /// Reads what will be asked for sooner or later and takes time; for a background thread.
     pub fn read_ahead(&self) {
+        self.btf().read_ahead();
         self.kallsyms();
         // What cannot be read now is explained when it is needed.
         let _ = self.tracefs.tracepoints();

@@ -59,10 +59,7 @@ mod tests {
 
     #[test]
     fn terminal_control_is_shown_and_not_done() {
-        assert_eq!(
-            escaped(b"\x1b[31mred\x07\r\x7f"),
-            "\\x1b[31mred\\x07\\x0d\\x7f"
-        );
+        assert_eq!(escaped(b"\x1b[31mred\x07\r\x7f"), "\\x1b[31mred\\x07\\x0d\\x7f");
         assert_eq!(escaped("\u{9b}31m".as_bytes()), "\\xc2\\x9b31m");
     }
 

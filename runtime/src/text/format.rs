@@ -94,10 +94,7 @@ impl Format {
 
     /// How many values the format takes.
     pub fn arguments(&self) -> usize {
-        self.pieces
-            .iter()
-            .filter(|piece| matches!(piece, Piece::Conversion(_)))
-            .count()
+        self.pieces.iter().filter(|piece| matches!(piece, Piece::Conversion(_))).count()
     }
 }
 
@@ -141,9 +138,7 @@ fn number(text: &str) -> Result<(usize, &str), FormatError> {
     if let Some(rest) = text.strip_prefix('*') {
         return Ok((0, rest));
     }
-    let end = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (digits, rest) = text.split_at(end);
     if digits.is_empty() {
         return Ok((0, rest));
@@ -172,9 +167,7 @@ fn kind(text: &str) -> Option<(Option<Kind>, &str)> {
         ("c", Some(Kind::Character)),
         ("p", Some(Kind::Pointer)),
     ];
-    KINDS
-        .iter()
-        .find_map(|(name, kind)| Some((*kind, text.strip_prefix(name)?)))
+    KINDS.iter().find_map(|(name, kind)| Some((*kind, text.strip_prefix(name)?)))
 }
 
 /// A length modifier's width in bits on a 64-bit machine; `int` without one.

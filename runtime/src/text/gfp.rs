@@ -106,10 +106,7 @@ mod tests {
         assert_eq!(flags(0), "0");
         assert_eq!(flags(1), "GFP_DMA");
         assert_eq!(flags(0xcc0), "GFP_KERNEL");
-        assert_eq!(
-            flags(HIGH | KSWAPD_RECLAIM | HIGHMEM),
-            "GFP_ATOMIC|__GFP_HIGHMEM"
-        );
+        assert_eq!(flags(HIGH | KSWAPD_RECLAIM | HIGHMEM), "GFP_ATOMIC|__GFP_HIGHMEM");
         assert_eq!(flags(IO | 1 << 40), "__GFP_IO|0x10000000000");
     }
 }

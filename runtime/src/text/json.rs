@@ -30,12 +30,7 @@ pub fn map(map: &MapSnapshot, top: u32, div: u32, options: &TextOptions) -> Stri
         (Some(_), None) => return String::new(),
         (Some(_), Some(_)) => {
             let entries = limited.entries.iter();
-            push_object(
-                &mut data,
-                entries.map(|(key, value)| (key_of(key, options), value)),
-                div,
-                options,
-            );
+            push_object(&mut data, entries.map(|(key, value)| (key_of(key, options), value)), div, options);
         }
     }
     let mut name = String::new();
@@ -91,16 +86,12 @@ pub fn helper_error(text: &str, helper: &str, retcode: i32, position: Position<'
 
 /// Events that were lost since the last such line.
 pub fn lost_events(count: u64) -> String {
-    format!(
-        "{{\"type\": \"lost_events\", \"count\": {count}, \"data\": {{\"events\": {count}}}}}\n"
-    )
+    format!("{{\"type\": \"lost_events\", \"count\": {count}, \"data\": {{\"events\": {count}}}}}\n")
 }
 
 /// How many probes were attached.
 pub fn attached_probes(count: u64) -> String {
-    format!(
-        "{{\"type\": \"attached_probes\", \"count\": {count}, \"data\": {{\"probes\": {count}}}}}\n"
-    )
+    format!("{{\"type\": \"attached_probes\", \"count\": {count}, \"data\": {{\"probes\": {count}}}}}\n")
 }
 
 /// A key is text without any space, also where the text has some.
@@ -121,15 +112,9 @@ fn push(out: &mut String, value: &Value, div: u32, options: &TextOptions) {
             push_number(out, i128::from(number.cast_unsigned()));
         }
         Value::Named { number, .. } => push_number(out, i128::from(*number)),
-        Value::String {
-            bytes,
-            truncated: false,
-        } => push_string(out, bytes),
+        Value::String { bytes, truncated: false } => push_string(out, bytes),
         Value::String { bytes, .. } => {
-            push_string(
-                out,
-                &[bytes, options.truncation_trailer.as_bytes()].concat(),
-            );
+            push_string(out, &[bytes, options.truncation_trailer.as_bytes()].concat());
         }
         Value::Buffer(bytes) => push_list(out, bytes, |out, byte| {
             let _ = write!(out, "{byte}");
@@ -141,20 +126,10 @@ fn push(out: &mut String, value: &Value, div: u32, options: &TextOptions) {
             let fields = fields.iter().map(|(name, value)| (name.clone(), value));
             push_object(out, fields, div, options);
         }
-        Value::Stats {
-            count,
-            average,
-            total,
-        } => {
+        Value::Stats { count, average, total } => {
             let count = Value::Unsigned(*count);
-            let fields = [
-                ("count", &count),
-                ("average", &**average),
-                ("total", &**total),
-            ];
-            let fields = fields
-                .into_iter()
-                .map(|(name, value)| (name.to_owned(), value));
+            let fields = [("count", &count), ("average", &**average), ("total", &**total)];
+            let fields = fields.into_iter().map(|(name, value)| (name.to_owned(), value));
             push_object(out, fields, div, options);
         }
         Value::Hist(hist) => push_list(out, &hist.rows(div), push_bucket),
@@ -198,11 +173,7 @@ fn push_object<'a>(
 
 /// Readers of JSON take numbers as double precision; one that this would change becomes a string.
 fn push_number(out: &mut String, number: i128) {
-    let quote = if (number as f64) as i128 == number {
-        ""
-    } else {
-        "\""
-    };
+    let quote = if (number as f64) as i128 == number { "" } else { "\"" };
     let _ = write!(out, "{quote}{number}{quote}");
 }
 
@@ -224,10 +195,7 @@ fn push_bucket(out: &mut String, bucket: &Bucket) {
 
 fn push_series(out: &mut String, series: &Tseries, options: &TextOptions) {
     let rows = tseries::rows(series, None);
-    let recorded: Vec<_> = rows
-        .iter()
-        .filter_map(|(start, value)| Some((*start, (*value)?)))
-        .collect();
+    let recorded: Vec<_> = rows.iter().filter_map(|(start, value)| Some((*start, (*value)?))).collect();
     push_list(out, &recorded, |out, (start, value)| {
         let nanoseconds = i128::from(*start) + i128::from(options.boot_time_ns);
         let time = Timestamp::from_nanosecond(nanoseconds).unwrap_or_default();
@@ -271,13 +239,7 @@ mod tests {
     use probebook_compiler::types::Combine;
 
     fn line(key: Option<Type>, value: Type, entries: Vec<(Value, Value)>) -> String {
-        let snapshot = MapSnapshot {
-            name: "a".into(),
-            key,
-            value,
-            entries,
-            lost_keys: 0,
-        };
+        let snapshot = MapSnapshot { name: "a".into(), key, value, entries, lost_keys: 0 };
         let line = map(&snapshot, 0, 10, &TextOptions::default());
         if !line.is_empty() {
             serde_json::from_str::<serde_json::Value>(&line).unwrap();
@@ -292,19 +254,13 @@ mod tests {
             "{\"type\": \"map\", \"data\": {\"@a\": 5}}\n"
         );
         let key = |name: &str| Value::Tuple(vec![Value::text(name), Value::Signed(2)]);
-        let entries = vec![
-            (key("tmux: server"), Value::Signed(10)),
-            (key("b"), Value::Signed(20)),
-        ];
+        let entries = vec![(key("tmux: server"), Value::Signed(10)), (key("b"), Value::Signed(20))];
         assert_eq!(
             line(Some(Type::U64), Type::I64, entries),
             "{\"type\": \"map\", \"data\": {\"@a\": {\"tmux:server,2\": 1, \"b,2\": 2}}}\n"
         );
         assert_eq!(line(Some(Type::U64), Type::U64, vec![]), "");
-        assert_eq!(
-            line(None, Type::U64, vec![]),
-            "{\"type\": \"map\", \"data\": {\"@a\": 0}}\n"
-        );
+        assert_eq!(line(None, Type::U64, vec![]), "{\"type\": \"map\", \"data\": {\"@a\": 0}}\n");
     }
 
     #[test]
@@ -312,99 +268,51 @@ mod tests {
         let shown = |shown: Value| {
             let line = value(&shown, &TextOptions::default());
             serde_json::from_str::<serde_json::Value>(&line).unwrap();
-            let data = line
-                .strip_prefix("{\"type\": \"value\", \"data\": ")
-                .unwrap();
+            let data = line.strip_prefix("{\"type\": \"value\", \"data\": ").unwrap();
             data.strip_suffix("}\n").unwrap().to_owned()
         };
         let inner = Value::Tuple(vec![Value::Signed(4), Value::Bool(true)]);
         let tuple = Value::Tuple(vec![Value::Signed(1), Value::text("a\"b\\\n\r\x01"), inner]);
         assert_eq!(shown(tuple), "[1,\"a\\\"b\\\\\\n\\r\\u0001\",[4,true]]");
-        let record = Value::Record(vec![
-            ("m".into(), Value::Signed(2)),
-            ("n".into(), Value::Null),
-        ]);
+        let record = Value::Record(vec![("m".into(), Value::Signed(2)), ("n".into(), Value::Null)]);
         assert_eq!(shown(record), "{\"m\": 2, \"n\": null}");
-        assert_eq!(
-            shown(Value::Named {
-                text: "FOO".into(),
-                number: 333
-            }),
-            "333"
-        );
+        assert_eq!(shown(Value::Named { text: "FOO".into(), number: 333 }), "333");
         assert_eq!(shown(Value::pointer(50)), "50");
-        assert_eq!(
-            shown(Value::pointer(0xffff_ffff_0000_0001)),
-            "\"18446744069414584321\""
-        );
+        assert_eq!(shown(Value::pointer(0xffff_ffff_0000_0001)), "\"18446744069414584321\"");
         assert_eq!(shown(Value::Unsigned(u64::MAX)), "\"18446744073709551615\"");
         assert_eq!(shown(Value::Signed(i64::MAX)), "\"9223372036854775807\"");
         assert_eq!(shown(Value::Signed(i64::MIN)), "-9223372036854775808");
         assert_eq!(shown(Value::Buffer(vec![104, 200])), "[104,200]");
         let bytes = b"\xff\xc3\xa4\x7f".to_vec();
-        assert_eq!(
-            shown(Value::String {
-                bytes,
-                truncated: true
-            }),
-            "\"\\\\xffä\\u007f..\""
-        );
+        assert_eq!(shown(Value::String { bytes, truncated: true }), "\"\\\\xffä\\u007f..\"");
     }
 
     #[test]
     fn statistics_are_marked_as_such() {
         let number = |n| Box::new(Value::Unsigned(n));
-        let stats = Value::Stats {
-            count: 2,
-            average: number(60),
-            total: number(120),
-        };
+        let stats = Value::Stats { count: 2, average: number(60), total: number(120) };
         assert_eq!(
-            line(
-                None,
-                Type::Aggregate(Aggregate::Stats { signed: false }),
-                vec![(Value::Null, stats)]
-            ),
+            line(None, Type::Aggregate(Aggregate::Stats { signed: false }), vec![(Value::Null, stats)]),
             "{\"type\": \"stats\", \"data\": {\"@a\": {\"count\": 2, \"average\": 6, \"total\": 120}}}\n"
         );
         let average = Type::Aggregate(Aggregate::Avg { signed: true });
         assert_eq!(
-            line(
-                Some(Type::U64),
-                average,
-                vec![(Value::text("c"), Value::Signed(30))]
-            ),
+            line(Some(Type::U64), average, vec![(Value::text("c"), Value::Signed(30))]),
             "{\"type\": \"stats\", \"data\": {\"@a\": {\"c\": 3}}}\n"
         );
     }
 
     #[test]
     fn histograms_have_inclusive_bounds() {
-        let hist = Value::Hist(Hist {
-            k: 0,
-            buckets: vec![10, 20, 0, 30],
-        });
+        let hist = Value::Hist(Hist { k: 0, buckets: vec![10, 20, 0, 30] });
         assert_eq!(
-            line(
-                None,
-                Type::Aggregate(Aggregate::Hist { k: 0 }),
-                vec![(Value::Null, hist)]
-            ),
+            line(None, Type::Aggregate(Aggregate::Hist { k: 0 }), vec![(Value::Null, hist)]),
             "{\"type\": \"hist\", \"data\": {\"@a\": [{\"max\": -1, \"count\": 1},\
              {\"min\": 0, \"max\": 0, \"count\": 2},{\"min\": 1, \"max\": 1, \"count\": 0},\
              {\"min\": 2, \"max\": 3, \"count\": 3}]}}\n"
         );
-        let ty = Type::Aggregate(Aggregate::Lhist {
-            min: -10,
-            max: 0,
-            step: 10,
-        });
-        let lhist = Value::Lhist(Lhist {
-            min: -10,
-            max: 0,
-            step: 10,
-            buckets: vec![0, 1, 1],
-        });
+        let ty = Type::Aggregate(Aggregate::Lhist { min: -10, max: 0, step: 10 });
+        let lhist = Value::Lhist(Lhist { min: -10, max: 0, step: 10, buckets: vec![0, 1, 1] });
         assert_eq!(
             line(Some(Type::U64), ty.clone(), vec![(Value::Signed(7), lhist)]),
             "{\"type\": \"hist\", \"data\": {\"@a\": {\"7\": [\
@@ -424,13 +332,8 @@ mod tests {
             combine: Combine::Last,
             signed: true,
         });
-        let Value::Tseries(mut series) = Value::zero(&ty) else {
-            panic!()
-        };
-        series.points = vec![
-            (500_000_000, Value::Signed(9)),
-            (700_000_000, Value::Signed(-8)),
-        ];
+        let Value::Tseries(mut series) = Value::zero(&ty) else { panic!() };
+        series.points = vec![(500_000_000, Value::Signed(9)), (700_000_000, Value::Signed(-8))];
         assert_eq!(
             line(None, ty, vec![(Value::Null, Value::Tseries(series))]),
             "{\"type\": \"tseries\", \"data\": {\"@a\": [\
@@ -441,23 +344,10 @@ mod tests {
 
     #[test]
     fn messages() {
-        assert_eq!(
-            message("printf", "a\tb"),
-            "{\"type\": \"printf\", \"data\": \"a\\tb\"}\n"
-        );
-        assert_eq!(
-            attached_probes(1),
-            "{\"type\": \"attached_probes\", \"count\": 1, \"data\": {\"probes\": 1}}\n"
-        );
-        assert_eq!(
-            lost_events(3),
-            "{\"type\": \"lost_events\", \"count\": 3, \"data\": {\"events\": 3}}\n"
-        );
-        let position = Position {
-            filename: "stdin",
-            line: 1,
-            column: 87,
-        };
+        assert_eq!(message("printf", "a\tb"), "{\"type\": \"printf\", \"data\": \"a\\tb\"}\n");
+        assert_eq!(attached_probes(1), "{\"type\": \"attached_probes\", \"count\": 1, \"data\": {\"probes\": 1}}\n");
+        assert_eq!(lost_events(3), "{\"type\": \"lost_events\", \"count\": 3, \"data\": {\"events\": 3}}\n");
+        let position = Position { filename: "stdin", line: 1, column: 87 };
         assert_eq!(
             helper_error("Bad address", "probe_read_user", -14, position),
             "{\"type\": \"helper_error\", \"msg\": \"Bad address\", \"helper\": \"probe_read_user\", \

@@ -67,8 +67,5 @@ fn push_scalar(out: &mut String, name: &str, value: &Value, options: &TextOption
 
 fn is_chart(ty: &Type) -> bool {
     use Aggregate::{Hist, Lhist, Tseries};
-    matches!(
-        ty,
-        Type::Aggregate(Hist { .. } | Lhist { .. } | Tseries { .. })
-    )
+    matches!(ty, Type::Aggregate(Hist { .. } | Lhist { .. } | Tseries { .. }))
 }

@@ -40,10 +40,6 @@ pub struct TextOptions {
 impl Default for TextOptions {
     /// bpftrace's trailer, the system's time zone, and times counted as if from 1970.
     fn default() -> TextOptions {
-        TextOptions {
-            truncation_trailer: "..".into(),
-            boot_time_ns: 0,
-            time_zone: TimeZone::system(),
-        }
+        TextOptions { truncation_trailer: "..".into(), boot_time_ns: 0, time_zone: TimeZone::system() }
     }
 }

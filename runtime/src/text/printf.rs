@@ -39,20 +39,11 @@ impl EventFormat {
     pub fn new(format: &str, arguments: &[Type]) -> Result<EventFormat, FormatError> {
         let offsets = Type::tuple(arguments.to_vec()).element_offsets();
         let offsets = offsets.into_iter().map(|offset| offset as usize);
-        Ok(EventFormat {
-            format: Format::parse(format)?,
-            arguments: offsets.zip(arguments.iter().cloned()).collect(),
-        })
+        Ok(EventFormat { format: Format::parse(format)?, arguments: offsets.zip(arguments.iter().cloned()).collect() })
     }
 
     /// Appends the text of an event, `bytes` being its arguments without the header.
-    pub fn render(
-        &self,
-        bytes: &[u8],
-        resolve: &dyn Resolve,
-        options: &TextOptions,
-        out: &mut String,
-    ) {
+    pub fn render(&self, bytes: &[u8], resolve: &dyn Resolve, options: &TextOptions, out: &mut String) {
         let mut arguments = self.arguments.iter();
         for piece in &self.format.pieces {
             let spec = match piece {
@@ -82,9 +73,7 @@ impl EventFormat {
 /// Zero-padded memory as `%s`: up to the NUL, or all of it and the mark of a cut string.
 fn push_string(out: &mut String, spec: Spec, memory: &[u8], options: &TextOptions) {
     let end = memory.iter().position(|byte| *byte == 0);
-    let text = memory
-        .get(..end.unwrap_or(memory.len()))
-        .unwrap_or_default();
+    let text = memory.get(..end.unwrap_or(memory.len())).unwrap_or_default();
     if spec.width == 0 && spec.precision.is_none() {
         push_escaped(out, text);
         if end.is_none() {
@@ -162,9 +151,7 @@ fn push_text(out: &mut String, spec: Spec, value: &Value, options: &TextOptions)
 /// Text cut to the precision (for `%s`) and filled up with spaces to the width, both in bytes.
 fn push_padded(out: &mut String, spec: Spec, text: &str) {
     let text = match spec.precision {
-        Some(precision) if spec.kind == Kind::Text => text
-            .get(..text.floor_char_boundary(precision))
-            .unwrap_or(text),
+        Some(precision) if spec.kind == Kind::Text => text.get(..text.floor_char_boundary(precision)).unwrap_or(text),
         _ => text,
     };
     let fill = spec.width.saturating_sub(text.len());

@@ -55,9 +55,7 @@ fn push_perf(out: &mut String, frame: &Frame, user: bool) {
         return;
     };
     for inlined in &symbol.inlined {
-        let name = inlined
-            .split_once('@')
-            .map_or(inlined.as_str(), |(name, _)| name);
+        let name = inlined.split_once('@').map_or(inlined.as_str(), |(name, _)| name);
         let _ = write!(out, "\t{address:x} ");
         push_escaped(out, name.as_bytes());
         out.push_str(" (inlined)\n");
@@ -65,11 +63,7 @@ fn push_perf(out: &mut String, frame: &Frame, user: bool) {
     let _ = write!(out, "\t{address:x} ");
     push_symbol(out, symbol);
     if user {
-        let module = if symbol.module.is_empty() {
-            "[unknown]"
-        } else {
-            &symbol.module
-        };
+        let module = if symbol.module.is_empty() { "[unknown]" } else { &symbol.module };
         out.push_str(" (");
         push_escaped(out, module.as_bytes());
         out.push(')');

@@ -36,9 +36,7 @@ pub fn time(format: &str, now: &Zoned) -> String {
 fn formatted(format: &str, time: &Zoned) -> String {
     let config = Config::new().custom(PosixCustom::new()).lenient(true);
     let broken_down = BrokenDownTime::from(time);
-    broken_down
-        .to_string_with_config(&config, format)
-        .unwrap_or_else(|_| format.to_owned())
+    broken_down.to_string_with_config(&config, format).unwrap_or_else(|_| format.to_owned())
 }
 
 fn with_fractions(format: &str, nanoseconds: i32) -> String {
@@ -62,9 +60,7 @@ fn each_conversion(format: &str, mut visit: impl FnMut(&str)) {
         let (text, conversion) = rest.split_at(start);
         visit(text);
         let after = conversion.get(1..).unwrap_or_default();
-        let modified = after
-            .strip_prefix(['E', 'O'])
-            .filter(|after| !after.is_empty());
+        let modified = after.strip_prefix(['E', 'O']).filter(|after| !after.is_empty());
         let after = modified.unwrap_or(after);
         let length = after.chars().next().map_or(0, char::len_utf8);
         let (letter, remaining) = after.split_at(length);
@@ -87,22 +83,14 @@ mod tests {
     #[test]
     fn conversions_are_those_of_the_c_library() {
         assert_eq!(utc("%m/%d/%y %H:%M:%S"), "11/14/23 22:13:20");
-        assert_eq!(
-            utc("%c|%a %b %e|%j|%s|%p %I|%%"),
-            "Tue Nov 14 22:13:20 2023|Tue Nov 14|318|1700000000|PM 10|%"
-        );
+        assert_eq!(utc("%c|%a %b %e|%j|%s|%p %I|%%"), "Tue Nov 14 22:13:20 2023|Tue Nov 14|318|1700000000|PM 10|%");
         assert_eq!(utc("%Ey %Od %F %T %Z"), "23 14 2023-11-14 22:13:20 UTC");
     }
 
     #[test]
     fn fractions_are_bpftraces_own() {
-        assert_eq!(
-            utc("%S.%l %S.%f %S.%k %%f"),
-            "20.123 20.123456 20.123456789 %f"
-        );
-        let now = Timestamp::from_nanosecond(TIME.into())
-            .unwrap()
-            .to_zoned(TimeZone::UTC);
+        assert_eq!(utc("%S.%l %S.%f %S.%k %%f"), "20.123 20.123456 20.123456789 %f");
+        let now = Timestamp::from_nanosecond(TIME.into()).unwrap().to_zoned(TimeZone::UTC);
         assert_eq!(time("%H:%M:%S\n%l|%f", &now), "22:13:20\n10|%f");
     }
 

@@ -31,10 +31,7 @@ fn epochs(series: &Tseries) -> Option<RangeInclusive<u64>> {
 
 /// Start and value of each interval from the first that was recorded; `None` where there is no
 /// value. `range` is that of the whole map, the series' own if missing.
-pub(crate) fn rows<'a>(
-    series: &'a Tseries,
-    range: Option<&RangeInclusive<u64>>,
-) -> Vec<(u64, Option<&'a Value>)> {
+pub(crate) fn rows<'a>(series: &'a Tseries, range: Option<&RangeInclusive<u64>>) -> Vec<(u64, Option<&'a Value>)> {
     let interval = series.interval_ns.max(1);
     let Some(range) = range.cloned().or_else(|| epochs(series)) else {
         return Vec::new();
@@ -49,10 +46,7 @@ pub(crate) fn rows<'a>(
     (first..=*range.end())
         .map(|epoch| {
             let value = points.next_if(|(recorded, _)| *recorded == epoch);
-            (
-                epoch.saturating_mul(interval),
-                value.map(|(_, value)| value),
-            )
+            (epoch.saturating_mul(interval), value.map(|(_, value)| value))
         })
         .collect()
 }
@@ -67,12 +61,7 @@ fn fraction(rows: &[(u64, Option<&Value>)], interval_ns: u64) -> (usize, &'stati
     }
 }
 
-pub(super) fn push(
-    out: &mut String,
-    series: &Tseries,
-    range: Option<&RangeInclusive<u64>>,
-    options: &TextOptions,
-) {
+pub(super) fn push(out: &mut String, series: &Tseries, range: Option<&RangeInclusive<u64>>, options: &TextOptions) {
     let rows = rows(series, range);
     let values = || rows.iter().filter_map(|(_, value)| number((*value)?));
     let (Some(mut low), Some(mut high)) = (values().min(), values().max()) else {
@@ -87,11 +76,7 @@ pub(super) fn push(
     let heading = format!("hh:mm:ss{unit}");
     // bpftrace pads by bytes, and μ has two.
     let heading_pad = " ".repeat(margin.saturating_sub(heading.len()));
-    let labels = format!(
-        "{:margin$}{low:<LEFT_LABEL$}{high:>right$}\n",
-        "",
-        right = WIDTH - LEFT_LABEL
-    );
+    let labels = format!("{:margin$}{low:<LEFT_LABEL$}{high:>right$}\n", "", right = WIDTH - LEFT_LABEL);
     let line = "_".repeat(WIDTH - 2);
     out.push_str(&labels);
     let _ = writeln!(out, "{heading}{heading_pad}|{line}|");
@@ -105,11 +90,7 @@ pub(super) fn push(
 
 /// Room on both sides of the one value that there is, as far as its type has room.
 fn widened(value: i128, signed: bool) -> (i128, i128) {
-    let (min, max) = if signed {
-        (i128::from(i64::MIN), i128::from(i64::MAX))
-    } else {
-        (0, i128::from(u64::MAX))
-    };
+    let (min, max) = if signed { (i128::from(i64::MIN), i128::from(i64::MAX)) } else { (0, i128::from(u64::MAX)) };
     ((value - 1).max(min), (value + 1).min(max))
 }
 

@@ -56,17 +56,9 @@ pub(super) fn push(out: &mut String, value: &Value, options: &TextOptions) {
         }
         Value::Time(text) => out.push_str(text),
         Value::Stack(frames) => stack::push(out, frames),
-        Value::Stats {
-            count,
-            average,
-            total,
-        } => {
+        Value::Stats { count, average, total } => {
             let count = Value::Unsigned(*count);
-            let fields = [
-                ("count", &count),
-                ("average", &**average),
-                ("total", &**total),
-            ];
+            let fields = [("count", &count), ("average", &**average), ("total", &**total)];
             push_record(out, fields.into_iter(), options);
         }
         Value::Hist(hist) => push_histogram(out, &hist.rows(1)),
@@ -84,14 +76,7 @@ fn push_list(out: &mut String, values: &[Value], separator: &str, options: &Text
     }
 }
 
-fn push_enclosed(
-    out: &mut String,
-    open: &str,
-    values: &[Value],
-    separator: &str,
-    close: &str,
-    options: &TextOptions,
-) {
+fn push_enclosed(out: &mut String, open: &str, values: &[Value], separator: &str, close: &str, options: &TextOptions) {
     out.push_str(open);
     push_list(out, values, separator, options);
     out.push_str(close);
@@ -122,17 +107,8 @@ pub(super) fn push_histogram(out: &mut String, rows: &[Bucket]) {
     let largest = rows.iter().map(|row| row.count).max().unwrap_or(0);
     for row in rows {
         // Single precision, because that decides where bpftrace's bars are cut off.
-        let share = if largest == 0 {
-            0.0
-        } else {
-            row.count as f32 / largest as f32
-        };
+        let share = if largest == 0 { 0.0 } else { row.count as f32 / largest as f32 };
         let bar = "@".repeat((share * BAR_WIDTH as f32) as usize);
-        let _ = writeln!(
-            out,
-            "{:<16}{:>8} |{bar:<BAR_WIDTH$}|",
-            row.label(),
-            row.count
-        );
+        let _ = writeln!(out, "{:<16}{:>8} |{bar:<BAR_WIDTH$}|", row.label(), row.count);
     }
 }

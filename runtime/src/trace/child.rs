@@ -5,9 +5,13 @@ use std::mem;
 use std::process::Child;
 use std::sync::mpsc;
 use std::thread;
+use std::time::Duration;
 
 use crate::events::{Sink, TextSource};
 use crate::loader::child::HeldChild;
+
+/// How long the output of a command that has ended may take to arrive.
+const LAST_WORDS: Duration = Duration::from_millis(50);
 
 /// What is traced.
 #[derive(Default)]
@@ -70,6 +74,15 @@ impl Target {
     pub fn drain_output(&mut self, sink: &mut dyn Sink) {
         let Target::Running(Running { output: Some(output), .. }) = self else { return };
         while let Ok(chunk) = output.try_recv() {
+            sink.text(TextSource::Child, &chunk);
+        }
+    }
+
+    /// Hands over the rest of what a command that has ended has printed. Something that it left
+    /// in the background may hold its output open; that is not waited for.
+    pub fn finish_output(&mut self, sink: &mut dyn Sink) {
+        let Target::Running(Running { output: Some(output), code: Some(_), .. }) = self else { return };
+        while let Ok(chunk) = output.recv_timeout(LAST_WORDS) {
             sink.text(TextSource::Child, &chunk);
         }
     }

@@ -25,11 +25,7 @@ pub struct Bucket {
 
 impl Edge {
     fn plain(number: i128) -> Edge {
-        Edge {
-            number,
-            label: number.to_string(),
-            plain: true,
-        }
+        Edge { number, label: number.to_string(), plain: true }
     }
 }
 
@@ -60,9 +56,7 @@ impl Hist {
             upper: Some(self.upper_edge(index)),
             count: count / div,
         };
-        used(&self.buckets)
-            .map(|(index, count)| bucket(index, count))
-            .collect()
+        used(&self.buckets).map(|(index, count)| bucket(index, count)).collect()
     }
 
     /// Bucket 0 is below zero; then each value has its bucket up to 2^(k+1), from where on every
@@ -75,16 +69,9 @@ impl Hist {
         let per_power = 1usize << k;
         let mantissa = (per_power + (index & (per_power - 1))) as i128;
         let power = (index >> k).saturating_sub(1).min(100);
-        let suffix = ["", "K", "M", "G", "T", "P", "E"]
-            .get(power / 10)
-            .copied()
-            .unwrap_or("?");
+        let suffix = ["", "K", "M", "G", "T", "P", "E"].get(power / 10).copied().unwrap_or("?");
         let label = format!("{}{suffix}", mantissa << (power % 10));
-        Edge {
-            number: mantissa << power,
-            label,
-            plain: false,
-        }
+        Edge { number: mantissa << power, label, plain: false }
     }
 }
 
@@ -95,14 +82,9 @@ impl Lhist {
             let number = i128::from(self.min) + index as i128 * i128::from(self.step.max(1));
             (number <= i128::from(self.max)).then(|| self.edge(number))
         };
-        let bucket = |index: usize, count: u64| Bucket {
-            lower: index.checked_sub(1).and_then(edge),
-            upper: edge(index),
-            count,
-        };
-        used(&self.buckets)
-            .map(|(index, count)| bucket(index, count))
-            .collect()
+        let bucket =
+            |index: usize, count: u64| Bucket { lower: index.checked_sub(1).and_then(edge), upper: edge(index), count };
+        used(&self.buckets).map(|(index, count)| bucket(index, count)).collect()
     }
 
     /// Labels are shortened only if the step lets all of them be.
@@ -116,24 +98,14 @@ impl Lhist {
             n if n % KILO == 0 => format!("{}K", n / KILO),
             n => n.to_string(),
         };
-        Edge {
-            number,
-            label,
-            plain: false,
-        }
+        Edge { number, label, plain: false }
     }
 }
 
 /// Index and count from the first bucket that is not zero to the last.
 fn used(buckets: &[u64]) -> impl Iterator<Item = (usize, u64)> + '_ {
-    let first = buckets
-        .iter()
-        .position(|count| *count > 0)
-        .unwrap_or(buckets.len());
-    let end = buckets
-        .iter()
-        .rposition(|count| *count > 0)
-        .map_or(0, |last| last + 1);
+    let first = buckets.iter().position(|count| *count > 0).unwrap_or(buckets.len());
+    let end = buckets.iter().rposition(|count| *count > 0).map_or(0, |last| last + 1);
     buckets.iter().copied().enumerate().take(end).skip(first)
 }
 
@@ -162,10 +134,7 @@ mod tests {
             buckets[hist_index(*value, k)] += 1;
         }
         let rows = Hist { k, buckets }.rows(1);
-        rows.iter()
-            .filter(|row| row.count > 0)
-            .map(Bucket::label)
-            .collect()
+        rows.iter().filter(|row| row.count > 0).map(Bucket::label).collect()
     }
 
     #[test]
@@ -193,16 +162,7 @@ mod tests {
         let values = [3, 7, 8, 9, 10, 225, 1024, 1280, i64::MAX];
         assert_eq!(
             labels(&values, 2),
-            [
-                "[3]",
-                "[7]",
-                "[8, 10)",
-                "[10, 12)",
-                "[224, 256)",
-                "[1024, 1280)",
-                "[1280, 1536)",
-                "[7E, 8E)"
-            ]
+            ["[3]", "[7]", "[8, 10)", "[10, 12)", "[224, 256)", "[1024, 1280)", "[1280, 1536)", "[7E, 8E)"]
         );
     }
 
@@ -214,50 +174,26 @@ mod tests {
                 buckets[hist_index(value, k)] = 1;
                 let row = Hist { k, buckets }.rows(1).remove(0);
                 let (lower, upper) = (row.lower.unwrap().number, row.upper.unwrap().number);
-                assert!(
-                    (lower..upper).contains(&i128::from(value)),
-                    "{value} {lower} {upper} {k}"
-                );
+                assert!((lower..upper).contains(&i128::from(value)), "{value} {lower} {upper} {k}");
             }
         }
     }
 
     #[test]
     fn a_quotient_of_zero_keeps_its_row() {
-        let rows = Hist {
-            k: 0,
-            buckets: vec![0, 5, 0, 30],
-        }
-        .rows(10);
-        assert_eq!(
-            rows.iter().map(|row| row.count).collect::<Vec<_>>(),
-            [0, 0, 3]
-        );
+        let rows = Hist { k: 0, buckets: vec![0, 5, 0, 30] }.rows(10);
+        assert_eq!(rows.iter().map(|row| row.count).collect::<Vec<_>>(), [0, 0, 3]);
     }
 
     #[test]
     fn linear_labels_are_short_only_if_all_can_be() {
         let rows = |min, max, step, buckets: &[u64]| -> Vec<String> {
-            let lhist = Lhist {
-                min,
-                max,
-                step,
-                buckets: buckets.to_vec(),
-            };
+            let lhist = Lhist { min, max, step, buckets: buckets.to_vec() };
             lhist.rows().iter().map(Bucket::label).collect()
         };
-        assert_eq!(
-            rows(610_000, 670_000, 10_000, &[0, 0, 0, 1, 1]),
-            ["[630000, 640000)", "[640000, 650000)"]
-        );
-        assert_eq!(
-            rows(0, 5120, 1024, &[1, 1, 0, 0, 0, 0, 1])[..2],
-            ["(..., 0)", "[0, 1K)"]
-        );
-        assert_eq!(
-            rows(0, 100, 10, &[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]),
-            ["[100, ...)"]
-        );
+        assert_eq!(rows(610_000, 670_000, 10_000, &[0, 0, 0, 1, 1]), ["[630000, 640000)", "[640000, 650000)"]);
+        assert_eq!(rows(0, 5120, 1024, &[1, 1, 0, 0, 0, 0, 1])[..2], ["(..., 0)", "[0, 1K)"]);
+        assert_eq!(rows(0, 100, 10, &[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]), ["[100, ...)"]);
         assert_eq!(rows(10, 110, 10, &[1, 0]), ["(..., 10)"]);
         assert_eq!(rows(0, 4, 1, &[0, 0, 1]), ["[1]"]);
         assert_eq!(rows(-4, 4, 2, &[0, 1, 1]), ["[-4, -2)", "[-2, 0)"]);

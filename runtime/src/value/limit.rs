@@ -20,9 +20,7 @@ impl MapSnapshot {
             name: self.name.clone(),
             key: self.key.clone(),
             value: self.value.clone(),
-            entries: entries
-                .map(|(key, value)| (key.clone(), divided(value, div.max(1))))
-                .collect(),
+            entries: entries.map(|(key, value)| (key.clone(), divided(value, div.max(1)))).collect(),
             lost_keys: self.lost_keys,
         })
     }
@@ -35,21 +33,12 @@ fn divided(value: &Value, div: u32) -> Value {
         Value::Unsigned(number) => Value::Unsigned(number / u64::from(div)),
         Value::Array(values) => Value::Array(all(values)),
         Value::Tuple(values) => Value::Tuple(all(values)),
-        Value::Record(fields) => Value::Record(
-            fields
-                .iter()
-                .map(|(name, value)| (name.clone(), divided(value, div)))
-                .collect(),
-        ),
-        Value::Stats {
-            count,
-            average,
-            total,
-        } => Value::Stats {
-            count: *count,
-            average: Box::new(divided(average, div)),
-            total: total.clone(),
-        },
+        Value::Record(fields) => {
+            Value::Record(fields.iter().map(|(name, value)| (name.clone(), divided(value, div))).collect())
+        }
+        Value::Stats { count, average, total } => {
+            Value::Stats { count: *count, average: Box::new(divided(average, div)), total: total.clone() }
+        }
         other => other.clone(),
     }
 }
@@ -65,40 +54,19 @@ mod tests {
             name: "x".into(),
             key: Some(Type::U64),
             value: Type::Aggregate(Aggregate::Avg { signed: true }),
-            entries: (1..=4)
-                .map(|n| (Value::Unsigned(n * 10), Value::Signed(n as i64 * 10)))
-                .collect(),
+            entries: (1..=4).map(|n| (Value::Unsigned(n * 10), Value::Signed(n as i64 * 10))).collect(),
             lost_keys: 0,
         };
         let limited = map.limited(2, 10);
-        assert_eq!(
-            limited.entries,
-            [
-                (Value::Unsigned(30), Value::Signed(3)),
-                (Value::Unsigned(40), Value::Signed(4))
-            ]
-        );
+        assert_eq!(limited.entries, [(Value::Unsigned(30), Value::Signed(3)), (Value::Unsigned(40), Value::Signed(4))]);
         assert_eq!(map.limited(9, 0).entries.len(), 4);
     }
 
     #[test]
     fn only_the_average_of_stats_is_divided() {
-        let stats = Value::Stats {
-            count: 20,
-            average: Box::new(Value::Unsigned(20)),
-            total: Box::new(Value::Unsigned(400)),
-        };
-        let Value::Stats {
-            count,
-            average,
-            total,
-        } = divided(&stats, 10)
-        else {
-            panic!()
-        };
-        assert_eq!(
-            (count, *average, *total),
-            (20, Value::Unsigned(2), Value::Unsigned(400))
-        );
+        let stats =
+            Value::Stats { count: 20, average: Box::new(Value::Unsigned(20)), total: Box::new(Value::Unsigned(400)) };
+        let Value::Stats { count, average, total } = divided(&stats, 10) else { panic!() };
+        assert_eq!((count, *average, *total), (20, Value::Unsigned(2), Value::Unsigned(400)));
     }
 }

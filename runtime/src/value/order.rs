@@ -9,12 +9,9 @@ impl MapSnapshot {
     /// how much they counted, time series by when they were last updated, all else by key.
     /// Entries that are equal in this are sorted by key, so that the output is reproducible.
     pub fn sort(&mut self) {
-        self.entries
-            .sort_by(|(left_key, left), (right_key, right)| {
-                weight(left)
-                    .cmp(&weight(right))
-                    .then_with(|| compare(left_key, right_key))
-            });
+        self.entries.sort_by(|(left_key, left), (right_key, right)| {
+            weight(left).cmp(&weight(right)).then_with(|| compare(left_key, right_key))
+        });
     }
 }
 
@@ -44,10 +41,7 @@ pub fn compare(left: &Value, right: &Value) -> Ordering {
         (Buffer(left), Buffer(right)) => left.cmp(right),
         (Array(left), Array(right)) | (Tuple(left), Tuple(right)) => compare_all(left, right),
         (Record(left), Record(right)) => {
-            let pairs = left
-                .iter()
-                .zip(right)
-                .map(|((_, left), (_, right))| compare(left, right));
+            let pairs = left.iter().zip(right).map(|((_, left), (_, right))| compare(left, right));
             first_difference(pairs).then(left.len().cmp(&right.len()))
         }
         (Inet(left), Inet(right)) => left.cmp(right),
@@ -69,17 +63,12 @@ fn number(value: &Value) -> Option<i128> {
 }
 
 fn compare_all(left: &[Value], right: &[Value]) -> Ordering {
-    let pairs = left
-        .iter()
-        .zip(right)
-        .map(|(left, right)| compare(left, right));
+    let pairs = left.iter().zip(right).map(|(left, right)| compare(left, right));
     first_difference(pairs).then(left.len().cmp(&right.len()))
 }
 
 fn first_difference(mut pairs: impl Iterator<Item = Ordering>) -> Ordering {
-    pairs
-        .find(|ordering| ordering.is_ne())
-        .unwrap_or(Ordering::Equal)
+    pairs.find(|ordering| ordering.is_ne()).unwrap_or(Ordering::Equal)
 }
 
 #[cfg(test)]
@@ -88,32 +77,20 @@ mod tests {
     use probebook_compiler::types::Type;
 
     fn text(bytes: &str) -> Value {
-        Value::String {
-            bytes: bytes.into(),
-            truncated: false,
-        }
+        Value::String { bytes: bytes.into(), truncated: false }
     }
 
     fn sorted(entries: Vec<(Value, Value)>) -> Vec<(Value, Value)> {
         let (key, value) = (Some(Type::U64), Type::U64);
-        let mut map = MapSnapshot {
-            name: "x".into(),
-            key,
-            value,
-            entries,
-            lost_keys: 0,
-        };
+        let mut map = MapSnapshot { name: "x".into(), key, value, entries, lost_keys: 0 };
         map.sort();
         map.entries
     }
 
     #[test]
     fn numbers_sort_by_value_and_then_by_key() {
-        let entries = vec![
-            (text("b"), Value::Signed(7)),
-            (text("a"), Value::Signed(7)),
-            (text("z"), Value::Signed(-1)),
-        ];
+        let entries =
+            vec![(text("b"), Value::Signed(7)), (text("a"), Value::Signed(7)), (text("z"), Value::Signed(-1))];
         let keys: Vec<Value> = sorted(entries).into_iter().map(|(key, _)| key).collect();
         assert_eq!(keys, [text("z"), text("a"), text("b")]);
     }
@@ -133,10 +110,7 @@ mod tests {
 
     #[test]
     fn large_unsigned_keys_come_last() {
-        let entries = vec![
-            (Value::Unsigned(u64::MAX), text("")),
-            (Value::Unsigned(1), text("")),
-        ];
+        let entries = vec![(Value::Unsigned(u64::MAX), text("")), (Value::Unsigned(1), text(""))];
         assert_eq!(sorted(entries)[0].0, Value::Unsigned(1));
     }
 }

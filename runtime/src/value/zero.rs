@@ -16,28 +16,14 @@ impl Value {
             Type::Integer { .. } => Value::Unsigned(0),
             Type::Enum { info } => Value::enumerator(info, 0),
             Type::Pointer { .. } => Value::pointer(0),
-            Type::Array { element, length } => {
-                Value::Array((0..*length).map(|_| Value::zero(element)).collect())
-            }
+            Type::Array { element, length } => Value::Array((0..*length).map(|_| Value::zero(element)).collect()),
             Type::Tuple(elements) => Value::Tuple(elements.iter().map(Value::zero).collect()),
-            Type::Record(fields) => Value::Record(
-                fields
-                    .iter()
-                    .map(|(n, ty)| (n.clone(), Value::zero(ty)))
-                    .collect(),
-            ),
-            Type::Struct(info) => Value::Record(
-                info.fields
-                    .iter()
-                    .map(|f| (f.name.clone(), Value::zero(&f.ty)))
-                    .collect(),
-            ),
+            Type::Record(fields) => Value::Record(fields.iter().map(|(n, ty)| (n.clone(), Value::zero(ty))).collect()),
+            Type::Struct(info) => {
+                Value::Record(info.fields.iter().map(|f| (f.name.clone(), Value::zero(&f.ty))).collect())
+            }
             Type::Buffer { .. } => Value::Buffer(Vec::new()),
-            Type::Stack { user, mode, .. } => Value::Stack(Stack {
-                mode: *mode,
-                user: *user,
-                frames: Arc::default(),
-            }),
+            Type::Stack { user, mode, .. } => Value::Stack(Stack { mode: *mode, user: *user, frames: Arc::default() }),
             Type::KernelSymbol | Type::UserSymbol => Value::text("0x0"),
             Type::Mac => Value::Mac([0; 6]),
             Type::Timestamp { .. } => Value::Time("(?)".into()),
@@ -50,18 +36,12 @@ impl Value {
 
     /// A complete string.
     pub fn text(text: impl Into<String>) -> Value {
-        Value::String {
-            bytes: text.into().into_bytes(),
-            truncated: false,
-        }
+        Value::String { bytes: text.into().into_bytes(), truncated: false }
     }
 
     /// An address, printed in hexadecimal.
     pub fn pointer(address: u64) -> Value {
-        Value::Named {
-            text: format!("{address:#x}"),
-            number: address.cast_signed(),
-        }
+        Value::Named { text: format!("{address:#x}"), number: address.cast_signed() }
     }
 
     /// A value of an enumeration by its name, or by its number if it has none.
@@ -78,11 +58,7 @@ impl Value {
 
 fn zero_aggregate(aggregate: &Aggregate) -> Value {
     let number = |signed: bool| {
-        if signed {
-            Value::Signed(0)
-        } else {
-            Value::Unsigned(0)
-        }
+        if signed { Value::Signed(0) } else { Value::Unsigned(0) }
     };
     match aggregate {
         Aggregate::Count => Value::Unsigned(0),
@@ -90,27 +66,14 @@ fn zero_aggregate(aggregate: &Aggregate) -> Value {
         | Aggregate::Avg { signed }
         | Aggregate::Min { signed }
         | Aggregate::Max { signed } => number(*signed),
-        Aggregate::Stats { signed } => Value::Stats {
-            count: 0,
-            average: Box::new(number(*signed)),
-            total: Box::new(number(*signed)),
-        },
-        Aggregate::Hist { k } => Value::Hist(Hist {
-            k: *k,
-            buckets: Vec::new(),
-        }),
-        Aggregate::Lhist { min, max, step } => Value::Lhist(Lhist {
-            min: *min,
-            max: *max,
-            step: *step,
-            buckets: Vec::new(),
-        }),
-        Aggregate::Tseries {
-            interval_ns,
-            intervals,
-            combine,
-            signed,
-        } => Value::Tseries(Tseries {
+        Aggregate::Stats { signed } => {
+            Value::Stats { count: 0, average: Box::new(number(*signed)), total: Box::new(number(*signed)) }
+        }
+        Aggregate::Hist { k } => Value::Hist(Hist { k: *k, buckets: Vec::new() }),
+        Aggregate::Lhist { min, max, step } => {
+            Value::Lhist(Lhist { min: *min, max: *max, step: *step, buckets: Vec::new() })
+        }
+        Aggregate::Tseries { interval_ns, intervals, combine, signed } => Value::Tseries(Tseries {
             interval_ns: *interval_ns,
             intervals: *intervals,
             combine: *combine,

@@ -2,6 +2,7 @@
 
 mod begin;
 mod maps;
-//mod probes;
+mod probes;
 mod script;
 mod sink;
+mod symbols;

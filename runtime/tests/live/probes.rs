@@ -50,7 +50,7 @@ fn tracepoint() {
     let Some(session) = session() else { return };
     let attach = Attach::Tracepoint { category: "syscalls".into(), name: "sys_enter_getppid".into() };
     let sink = run(&session, printing_pid(ProgramKind::Tracepoint, attach), StartOptions::default(), 3, || {
-        std::os::unix::process::parent_id();
+        let _ = std::os::unix::process::parent_id();
     });
     assert!(our_lines(&sink) >= 3, "{}", sink.text);
 }
@@ -61,7 +61,7 @@ fn raw_tracepoint() {
     let attach = Attach::RawTracepoint { name: "sys_enter".into() };
     let plan = printing_pid(ProgramKind::RawTracepoint, attach);
     let sink = run(&session, plan, StartOptions::default(), 1000, || {
-        std::os::unix::process::parent_id();
+        let _ = std::os::unix::process::parent_id();
     });
     assert!(our_lines(&sink) > 0);
 }
@@ -75,13 +75,13 @@ fn interval_fires_first_after_one_period_and_then_steadily() {
     trace.run_begin(&mut sink).unwrap();
     let start = Instant::now();
     trace.attach(&mut sink).unwrap();
-    trace.poll(&mut sink, Duration::from_millis(30));
-    assert_eq!(sink.texts, 0);
-    while sink.texts < 4 && start.elapsed() < Duration::from_secs(5) {
-        trace.poll(&mut sink, Duration::from_millis(5));
+    for (lines, least) in [(1, 45), (4, 190)] {
+        while sink.texts < lines && start.elapsed() < Duration::from_secs(5) {
+            trace.poll(&mut sink, Duration::from_millis(1));
+        }
+        assert!(sink.texts >= lines);
+        assert!(start.elapsed() >= Duration::from_millis(least), "{lines} after {:?}", start.elapsed());
     }
-    assert!(start.elapsed() >= Duration::from_millis(190), "{:?}", start.elapsed());
-    assert_eq!(sink.texts, 4);
 }
 
 #[test]
@@ -113,10 +113,12 @@ fn profile_of_one_process_sees_only_it() {
     let Some(session) = session() else { return };
     let plan = printing_pid(ProgramKind::PerfEvent, Attach::Profile { rate: ProfileRate::PeriodNs(1_000_000) });
     let options = StartOptions { pid: Some(std::process::id()), ..StartOptions::default() };
-    let sink = run(&session, plan, options, 20, || {
+    // Threads that start later are seen too.
+    let spin = || {
         let start = Instant::now();
         while start.elapsed() < Duration::from_millis(5) {}
-    });
+    };
+    let sink = run(&session, plan, options, 20, || std::thread::spawn(spin).join().unwrap());
     assert!(sink.texts >= 20);
     assert_eq!(our_lines(&sink), sink.text.lines().count());
 }
@@ -164,7 +166,7 @@ fn uprobe_and_uretprobe() {
     for returns in [false, true] {
         let attach = Attach::Uprobe { path: path.clone(), symbol: "getppid".into(), offset, returns };
         let sink = run(&session, printing_pid(ProgramKind::Probe, attach), StartOptions::default(), 3, || {
-            std::os::unix::process::parent_id();
+            let _ = std::os::unix::process::parent_id();
         });
         assert!(our_lines(&sink) >= 3, "{}", sink.text);
     }

@@ -2,7 +2,7 @@
 
 use crate::diagnostics::Diagnostic;
 use crate::ir::{Conversion, Expr as Ir, Op, Scalar};
-use crate::syntax::ast::{Expr, Span, TypeName, TypeNameKind, TypeOrExpr};
+use crate::syntax::ast::{Expr, ExprKind, Span, TypeName, TypeNameKind, TypeOrExpr};
 use crate::types::{AddressSpace, Type};
 
 use super::{Lowered, Lowerer, Operand, Repr};
@@ -215,6 +215,12 @@ impl Lowerer<'_> {
     pub fn type_of(&mut self, of: &TypeOrExpr) -> Lowered<Type> {
         match of {
             TypeOrExpr::Type(name) => self.resolve_type(name),
+            // A bare name in the place of a type is a type, if there is one of that name.
+            TypeOrExpr::Expr(Expr { kind: ExprKind::Identifier(name), span, .. })
+                if builtin_type(name).or_else(|| self.info.typedef(name)).is_some() =>
+            {
+                self.named_type(name, *span)
+            }
             TypeOrExpr::Expr(expr) => {
                 let plan = self.plan.clone();
                 let (_, operand) = self.nested(|this| this.expr(expr));

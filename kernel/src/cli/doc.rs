@@ -1,0 +1,23 @@
+//! `probebook doc`: the standard library's documentation, from its registry.
+
+use std::process::ExitCode;
+
+use probebook_compiler::stdlib;
+
+use crate::session::documentation;
+
+pub fn run(name: Option<&str>) -> ExitCode {
+    let Some(name) = name else {
+        for entry in stdlib::entries().filter(|entry| entry.is_available()) {
+            println!("{:<12} {}", entry.name, entry.documentation);
+        }
+        return ExitCode::SUCCESS;
+    };
+    match documentation::plain(name) {
+        Some(text) => {
+            println!("{text}");
+            ExitCode::SUCCESS
+        }
+        None => super::fail(&format!("there is no builtin or function {name}")),
+    }
+}

@@ -1,0 +1,26 @@
+//! `probebook list`: the probes that a pattern matches.
+
+use std::process::ExitCode;
+
+use probebook_runtime::{Session, SessionOptions};
+
+use crate::session::probe_list;
+
+pub fn run(pattern: Option<&str>) -> ExitCode {
+    let session = match Session::new(SessionOptions::default()) {
+        Ok(session) => session,
+        Err(error) => return super::fail(&error.to_string()),
+    };
+    match probe_list::matching(session.system().as_ref(), pattern.unwrap_or("*:*")) {
+        Ok(probes) => {
+            let mut text = probes.join("\n");
+            if !text.is_empty() {
+                text.push('\n');
+            }
+            // A reader that has seen enough closes the pipe; that is no error.
+            let _ = std::io::Write::write_all(&mut std::io::stdout().lock(), text.as_bytes());
+            ExitCode::SUCCESS
+        }
+        Err(message) => super::fail(&message),
+    }
+}

@@ -1,0 +1,111 @@
+//! The command line: what it takes, and which part of the program answers.
+
+mod doc;
+mod list;
+mod run;
+mod terminal;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Parser, Subcommand};
+
+use crate::install::{self, Destination};
+use crate::session::Notebook;
+
+/// A Jupyter kernel for the bpftrace tracing language.
+#[derive(Parser)]
+#[command(name = "probebook", version)]
+struct Command {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Run a script, as bpftrace does
+    Run(run::Arguments),
+    /// List probes: `probebook list 'tracepoint:syscalls:*'`
+    List {
+        /// A probe with wildcards; every probe type without it
+        pattern: Option<String>,
+    },
+    /// Show the documentation of a builtin or function
+    Doc {
+        /// Its name; all of them without it
+        name: Option<String>,
+    },
+    /// Tell Jupyter about this kernel
+    Install(Place),
+    /// Serve a Jupyter client (Jupyter calls this)
+    Kernel {
+        /// The file in which Jupyter says where it listens
+        #[arg(long, short = 'f')]
+        connection_file: PathBuf,
+    },
+}
+
+#[derive(clap::Args)]
+#[group(multiple = false)]
+struct Place {
+    /// For the current user (the default)
+    #[arg(long)]
+    user: bool,
+    /// Below this folder, such as a virtual environment
+    #[arg(long)]
+    prefix: Option<PathBuf>,
+    /// For the Python environment that is active
+    #[arg(long)]
+    sys_prefix: bool,
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    match Command::parse().action {
+        Action::Run(arguments) => run::run(arguments),
+        Action::List { pattern } => list::run(pattern.as_deref()),
+        Action::Doc { name } => doc::run(name.as_deref()),
+        Action::Install(place) => install_kernel(&place),
+        Action::Kernel { connection_file } => serve(&connection_file),
+    }
+}
+
+fn install_kernel(place: &Place) -> ExitCode {
+    let destination = match (&place.prefix, place.sys_prefix) {
+        (Some(prefix), _) => Destination::Prefix(prefix.clone()),
+        (None, true) => Destination::SysPrefix,
+        (None, false) => Destination::User,
+    };
+    match install::install(&destination) {
+        Ok(folder) => {
+            println!("Installed the probebook kernel in {}", folder.display());
+            ExitCode::SUCCESS
+        }
+        Err(error) => fail(&error.to_string()),
+    }
+}
+
+fn serve(connection_file: &std::path::Path) -> ExitCode {
+    start_logging();
+    let notebook = match Notebook::new() {
+        Ok(notebook) => Arc::new(notebook),
+        Err(error) => return fail(&format!("the kernel could not be started: {error}")),
+    };
+    match crate::jupyter::serve(connection_file, notebook) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error.to_string()),
+    }
+}
+
+/// `PROBEBOOK_LOG=debug` shows what the kernel does, on standard error.
+fn start_logging() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("PROBEBOOK_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}
+
+fn fail(message: &str) -> ExitCode {
+    eprintln!("ERROR: {message}");
+    ExitCode::FAILURE
+}

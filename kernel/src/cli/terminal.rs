@@ -1,0 +1,189 @@
+//! A trace's output on the terminal or in a file, as text or as JSON lines.
+
+use std::io::{BufWriter, Write};
+use std::time::{Duration, Instant};
+
+use clap::ValueEnum;
+use probebook_compiler::diagnostics::Sources;
+use probebook_compiler::syntax::ast::Span;
+use probebook_runtime::events::{LossKind, LossReport, MapPrint, Severity, Sink, TextSource};
+use probebook_runtime::text::{self, TextOptions, json};
+use probebook_runtime::value::Value;
+
+use super::run::Buffering;
+use crate::engine::loss_text;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    Text,
+    Json,
+}
+
+/// The sink of `probebook run`.
+pub struct Terminal<'a> {
+    out: BufWriter<Box<dyn Write>>,
+    format: Format,
+    buffering: Buffering,
+    options: TextOptions,
+    sources: &'a Sources,
+    /// Output that waits for the number of probes to be told.
+    held: Option<Vec<u8>>,
+    last_flush: Instant,
+}
+
+/// How long output may wait in a buffer.
+const FLUSH_AFTER: Duration = Duration::from_millis(100);
+
+impl<'a> Terminal<'a> {
+    pub fn new(
+        out: Box<dyn Write>,
+        format: Format,
+        buffering: Buffering,
+        options: TextOptions,
+        sources: &'a Sources,
+    ) -> Self {
+        let out = BufWriter::with_capacity(1 << 16, out);
+        Terminal { out, format, buffering, options, sources, held: None, last_flush: Instant::now() }
+    }
+
+    /// Keeps output back until [`Terminal::attached`].
+    pub fn hold(&mut self) {
+        self.held = Some(Vec::new());
+    }
+
+    /// Tells the number of probes, if it is to be told, and lets the output go.
+    pub fn attached(&mut self, count: Option<usize>) {
+        let held = self.held.take().unwrap_or_default();
+        if let Some(count) = count {
+            let line = match self.format {
+                Format::Json => json::attached_probes(count as u64),
+                Format::Text => format!("Attached {count} probe{}\n", if count == 1 { "" } else { "s" }),
+            };
+            self.write(line.as_bytes());
+        }
+        self.write(&held);
+        self.flush();
+    }
+
+    /// Writes out what has waited long enough.
+    pub fn flush_if_due(&mut self) {
+        if self.last_flush.elapsed() >= FLUSH_AFTER {
+            self.flush();
+        }
+    }
+
+    /// All events are there; maps follow.
+    pub fn end_of_events(&mut self) {
+        if self.format == Format::Text {
+            self.write(text::SEPARATOR.as_bytes());
+        }
+    }
+
+    pub fn flush(&mut self) {
+        // Nobody reads any more: the trace goes on until it is told to stop.
+        let _ = self.out.flush();
+        self.last_flush = Instant::now();
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        if let Some(held) = &mut self.held {
+            held.extend_from_slice(bytes);
+            return;
+        }
+        let _ = self.out.write_all(bytes);
+        let line_ended = bytes.contains(&b'\n');
+        match self.buffering {
+            Buffering::None => self.flush(),
+            Buffering::Line if line_ended => self.flush(),
+            _ => self.flush_if_due(),
+        }
+    }
+
+    fn message_text(&self, severity: Severity, text: &str, place: Option<Span>) -> String {
+        let label = place.map(|span| format!("{}: ", self.range(span))).unwrap_or_default();
+        match severity {
+            Severity::Warning => format!("{label}WARNING: {text}\n"),
+            Severity::Error => format!("{label}ERROR: {text}\n"),
+        }
+    }
+
+    /// `stdin:1:9-62`
+    fn range(&self, span: Span) -> String {
+        let (line, column) = self.sources.position(span);
+        let end = self.sources.position(Span { start: span.end, ..span });
+        let name = self.sources.get(span.source).map_or("?", |source| source.name.as_str());
+        if end.0 == line { format!("{name}:{line}:{column}-{}", end.1) } else { format!("{name}:{line}-{}", end.0) }
+    }
+
+    fn positioned(&self, kind: &str, text: &str, span: Span) -> String {
+        let (line, column) = self.sources.position(span);
+        let filename = self.sources.get(span.source).map_or("?", |source| source.name.as_str());
+        json::positioned(kind, text, json::Position { filename, line, column })
+    }
+}
+
+impl Sink for Terminal<'_> {
+    fn text(&mut self, source: TextSource, text: &[u8]) {
+        match self.format {
+            Format::Text => self.write(text),
+            Format::Json => {
+                let kind = match source {
+                    TextSource::Printf => "printf",
+                    TextSource::Time => "time",
+                    TextSource::Join => "join",
+                    TextSource::Cat => "cat",
+                    TextSource::System | TextSource::Child => "syscall",
+                };
+                let text = String::from_utf8_lossy(text);
+                let text = if kind == "join" { text.trim_end_matches('\n') } else { &text };
+                self.write(json::message(kind, text).as_bytes());
+            }
+        }
+    }
+
+    fn message(&mut self, severity: Severity, text: &str, place: Option<Span>) {
+        match (self.format, place) {
+            (Format::Json, Some(span)) => {
+                let kind = if severity == Severity::Error { "errorf" } else { "warnf" };
+                let line = self.positioned(kind, text, span);
+                self.write(line.as_bytes());
+            }
+            _ => {
+                self.flush();
+                eprint!("{}", self.message_text(severity, text, place));
+            }
+        }
+    }
+
+    fn value(&mut self, value: Value) {
+        let text = match self.format {
+            Format::Text => text::print(&value, &self.options),
+            Format::Json => json::value(&value, &self.options),
+        };
+        self.write(text.as_bytes());
+    }
+
+    fn map_value(&mut self, _map: &str, _key: Value, value: Value) {
+        self.value(value);
+    }
+
+    fn map(&mut self, print: MapPrint) {
+        let MapPrint { snapshot, top, div } = print;
+        let text = match self.format {
+            Format::Text => text::map(&snapshot, top, div, &self.options),
+            Format::Json => json::map(&snapshot, top, div, &self.options),
+        };
+        self.write(text.as_bytes());
+    }
+
+    fn loss(&mut self, report: LossReport) {
+        let text = loss_text(&report);
+        match (self.format, &report.kind) {
+            (Format::Json, LossKind::Events) => self.write(json::lost_events(report.new).as_bytes()),
+            _ => {
+                self.flush();
+                eprintln!("{text}");
+            }
+        }
+    }
+}

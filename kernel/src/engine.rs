@@ -1,0 +1,151 @@
+//! A script on its way from text to a running trace, as cells and the command line share it.
+
+use probebook_compiler::codegen::{Cpu, Options};
+use probebook_compiler::diagnostics::{Diagnostic, Sources};
+use probebook_compiler::pipeline::{self, Compiled, Request};
+use probebook_compiler::plan::{MapRole, Plan, Settings};
+use probebook_compiler::semantics::config;
+use probebook_compiler::semantics::environment::LiveMap;
+use probebook_compiler::syntax::ast::{SourceId, Span};
+use probebook_runtime::events::{LossKind, LossReport};
+use probebook_runtime::loader::program::LoadError;
+use probebook_runtime::{Session, StartError, TraceError};
+
+/// A script, and what it may refer to.
+pub struct Script<'a> {
+    pub sources: &'a Sources,
+    pub source: SourceId,
+    pub live_maps: &'a [LiveMap],
+    pub parameters: &'a [String],
+    pub pid: Option<u32>,
+    pub allow_unsafe: bool,
+}
+
+/// Compiles a script against the running system.
+pub fn compile(session: &Session, script: &Script) -> Result<Compiled, Vec<Diagnostic>> {
+    let request = Request {
+        sources: script.sources,
+        source: script.source,
+        info: session.system().as_ref(),
+        live_maps: script.live_maps,
+        parameters: script.parameters,
+        settings: settings_from_environment(),
+        pid: script.pid,
+        allow_unsafe: script.allow_unsafe,
+        options: Options { cpu: Cpu::V3 },
+    };
+    pipeline::compile(&request)
+}
+
+/// Settings from `BPFTRACE_…` variables; what is not valid is left as it was.
+fn settings_from_environment() -> Settings {
+    let mut settings = Settings::default();
+    for (name, value) in std::env::vars() {
+        if name.starts_with("BPFTRACE_") {
+            config::apply_environment(&mut settings, &name, &value);
+        }
+    }
+    settings
+}
+
+/// A trace that could not be started, shown in the script: each failure has a position.
+pub fn start_failure(error: &StartError, plan: &PlanPlaces, sources: &Sources, source: SourceId) -> Diagnostic {
+    let whole = Span { source, start: 0, end: 0 };
+    match error {
+        StartError::Load(LoadError::Rejected { program, message, place, .. }) => {
+            let span = place
+                .as_ref()
+                .and_then(|place| line_span(sources, source, place.line as usize, place.column as usize))
+                .or_else(|| plan.program(*program))
+                .unwrap_or(whole);
+            let text = format!("the kernel's verifier rejected the program: {message}");
+            Diagnostic::error("verifier-rejection", span, text)
+        }
+        StartError::Load(LoadError::Kernel { program, .. }) => {
+            Diagnostic::error("load-failed", plan.program(*program).unwrap_or(whole), error.to_string())
+        }
+        StartError::Load(LoadError::Refused(_)) => {
+            Diagnostic::error("missing-privilege", plan.program(0).unwrap_or(whole), error.to_string())
+        }
+        StartError::Maps(_) => Diagnostic::error("map-failed", plan.map().unwrap_or(whole), error.to_string()),
+        _ => Diagnostic::error("start-failed", plan.program(0).unwrap_or(whole), error.to_string()),
+    }
+}
+
+/// A trace that failed while it was attached or run.
+pub fn trace_failure(error: &TraceError, plan: &PlanPlaces, source: SourceId) -> Diagnostic {
+    let span = match error {
+        TraceError::Attach(error) => error.span,
+        _ => plan.program(0).unwrap_or(Span { source, start: 0, end: 0 }),
+    };
+    Diagnostic::error("attach-failed", span, error.to_string())
+}
+
+/// Where a plan's parts stand in the script; outlives the plan.
+#[derive(Clone, Debug, Default)]
+pub struct PlanPlaces {
+    programs: Vec<Option<Span>>,
+    map: Option<Span>,
+}
+
+impl PlanPlaces {
+    pub fn of(plan: &Plan) -> PlanPlaces {
+        let place = |index| plan.probes.iter().find(|probe| probe.program == index).map(|probe| probe.span);
+        let map = plan.maps.iter().find_map(|map| match &map.role {
+            MapRole::User(user) => Some(user.span),
+            _ => None,
+        });
+        PlanPlaces { programs: (0..plan.programs.len()).map(place).collect(), map }
+    }
+
+    fn program(&self, index: usize) -> Option<Span> {
+        self.programs.get(index).copied().flatten()
+    }
+
+    fn map(&self) -> Option<Span> {
+        self.map
+    }
+}
+
+/// One line about something that was lost.
+pub fn loss_text(report: &LossReport) -> String {
+    let count = report.new;
+    match &report.kind {
+        LossKind::Events => format!("Lost {count} events"),
+        LossKind::MapFull { map } => {
+            format!("WARNING: @{map} is full: {count} new keys were not stored; raise max_map_keys or declare the map larger")
+        }
+        LossKind::Stacks { user } => {
+            let which = if *user { "user" } else { "kernel" };
+            format!("WARNING: {count} {which} stacks could not be stored")
+        }
+        LossKind::Missed { probe } => {
+            format!("WARNING: {probe} was skipped {count} times, because a program was already running on that CPU")
+        }
+    }
+}
+
+/// The rest of a line from a column on, both from 1.
+fn line_span(sources: &Sources, source: SourceId, line: usize, column: usize) -> Option<Span> {
+    let text = &sources.get(source)?.text;
+    let start_of_line: usize = text.split_inclusive('\n').take(line.checked_sub(1)?).map(str::len).sum();
+    let rest = text.get(start_of_line..)?.lines().next()?;
+    let skip: usize = rest.chars().take(column.saturating_sub(1)).map(char::len_utf8).sum();
+    let start = start_of_line + skip;
+    let end = start_of_line + rest.trim_end().len();
+    Some(Span { source, start: start as u32, end: end.max(start) as u32 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_the_verifiers_log_becomes_a_span() {
+        let mut sources = Sources::default();
+        let source = sources.add("cell", "begin {\n  $x = 1;\n}\n");
+        let span = line_span(&sources, source, 2, 3).unwrap();
+        assert_eq!((span.start, span.end), (10, 17));
+        assert_eq!(line_span(&sources, source, 9, 1), None);
+    }
+}

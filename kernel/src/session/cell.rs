@@ -1,0 +1,188 @@
+//! One cell's script: compiled, started, and run to its end or handed to a background job.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use probebook_compiler::diagnostics::{Diagnostic, Sources};
+use probebook_compiler::pipeline::Compiled;
+use probebook_compiler::plan::{MapRole, Plan};
+use probebook_compiler::syntax::ast::SourceId;
+use probebook_runtime::{StartOptions, Status, Trace, TraceError};
+
+use super::magics::RunOptions;
+use super::notebook::Notebook;
+use super::notebook_sink::NotebookSink;
+use super::{errors, tables};
+use crate::engine::{self, PlanPlaces, Script};
+use crate::jupyter::{ErrorReport, ExecuteRequest, Output};
+
+/// A trace between its start and its end, with everything that it needs.
+pub struct Running {
+    pub trace: Trace,
+    pub sink: NotebookSink,
+    pub deadline: Option<Instant>,
+    pub print_maps: bool,
+    places: PlanPlaces,
+    sources: Arc<Sources>,
+    source: SourceId,
+}
+
+impl Notebook {
+    /// Runs a script; returns when it is over, or when its probes are attached in the background.
+    pub(super) fn run_script(
+        &self,
+        script: &str,
+        run: &RunOptions,
+        request: &ExecuteRequest,
+        output: &Output,
+    ) -> Result<(), ErrorReport> {
+        let label = format!("In [{}]", request.execution_count);
+        let mut sources = Sources::default();
+        let source = sources.add(label.clone(), script);
+        let sources = Arc::new(sources);
+        let cell = request.cell_id.as_deref();
+        let compiled = self.compile(&sources, source, run, cell)?;
+        if !compiled.warnings.is_empty() {
+            output.stderr(&errors::warnings(&compiled.warnings, &sources));
+        }
+        if compiled.plan.probes.is_empty() {
+            return Ok(());
+        }
+        let mut running = self.start(compiled.plan, run, &label, cell, (sources, source), output)?;
+        let handle = running.trace.handle();
+        self.enter(handle.clone());
+        let status = running.begin()?;
+        match &run.background {
+            Some(name) if status == Status::Running && running.trace.has_probes() => {
+                self.jobs.start(name, &label, handle, running)
+            }
+            _ => {
+                running.run_to_end(status)?;
+                if handle.is_abandoned() {
+                    return Err(errors::plain("interrupted", "the cell was interrupted twice: end and printing were given up"));
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Compiles against the session's maps. A cell that is run again may retype its own.
+    fn compile(
+        &self,
+        sources: &Sources,
+        source: SourceId,
+        run: &RunOptions,
+        cell: Option<&str>,
+    ) -> Result<Compiled, ErrorReport> {
+        let plans = self.session.map_plans();
+        let state = self.state();
+        let all = state.origins.live_maps(&plans);
+        let others: Vec<_> = all.iter().filter(|live| !state.origins.belongs_to(&live.map.name, cell)).cloned().collect();
+        let allow_unsafe = state.allow_unsafe;
+        drop(state);
+        let compile = |live_maps: &[_]| {
+            let parameters = &run.parameters;
+            let script = Script { sources, source, live_maps, parameters, pid: run.pid, allow_unsafe };
+            engine::compile(&self.session, &script)
+        };
+        let result = match compile(&all) {
+            Err(diagnostics) if others.len() < all.len() && diagnostics.iter().any(is_clash) => {
+                let retyped = compile(&others);
+                if let Ok(compiled) = &retyped {
+                    self.forget_retyped(&compiled.plan);
+                }
+                retyped
+            }
+            other => other,
+        };
+        result.map_err(|diagnostics| errors::report(&diagnostics, sources))
+    }
+
+    /// Drops the session's maps that a plan wants with other types.
+    fn forget_retyped(&self, plan: &Plan) {
+        let existing = self.session.map_plans();
+        for map in &plan.maps {
+            let MapRole::User(wanted) = &map.role else { continue };
+            let differs = existing.iter().any(|old| match &old.role {
+                MapRole::User(has) => has.name == wanted.name && (has.key != wanted.key || has.value != wanted.value),
+                _ => false,
+            });
+            if differs && self.session.drop_map(&wanted.name).is_ok() {
+                self.state().origins.forget(&wanted.name);
+            }
+        }
+    }
+
+    fn start(
+        &self,
+        plan: Plan,
+        run: &RunOptions,
+        label: &str,
+        cell: Option<&str>,
+        (sources, source): (Arc<Sources>, SourceId),
+        output: &Output,
+    ) -> Result<Running, ErrorReport> {
+        let places = PlanPlaces::of(&plan);
+        let text_options = self.session.text_options(&plan);
+        let print_maps = plan.settings.print_maps_on_exit;
+        let state = self.state();
+        let (allow_unsafe, print) = (state.allow_unsafe, state.print);
+        drop(state);
+        let options =
+            StartOptions { pid: run.pid, child: run.command.clone(), capture_child_output: true, allow_unsafe };
+        let maps: Vec<String> = tables::user_maps(&plan.maps).map(str::to_string).collect();
+        let noted = Plan { maps: plan.maps.clone(), ..Plan::default() };
+        let trace = self.session.start(plan, options).map_err(|error| {
+            errors::report(&[engine::start_failure(&error, &places, &sources, source)], &sources)
+        })?;
+        if !maps.is_empty() {
+            self.state().origins.note(&noted, label, cell);
+        }
+        let sink = NotebookSink::new(output.clone(), text_options, Arc::clone(&sources), print);
+        let deadline = run.duration.map(|duration| Instant::now() + duration);
+        Ok(Running { trace, sink, deadline, print_maps, places, sources, source })
+    }
+}
+
+fn is_clash(diagnostic: &Diagnostic) -> bool {
+    diagnostic.id.starts_with("map-")
+}
+
+impl Running {
+    /// Runs `begin` and attaches the rest.
+    pub fn begin(&mut self) -> Result<Status, ErrorReport> {
+        let result = self.trace.run_begin(&mut self.sink);
+        let status = result.map_err(|error| self.failure(&error))?;
+        if status == Status::Running {
+            let attached = self.trace.attach(&mut self.sink);
+            attached.map_err(|error| self.failure(&error))?;
+        }
+        Ok(status)
+    }
+
+    /// Polls until the trace is over; then detaches, runs `end` and shows the maps.
+    pub fn run_to_end(mut self, mut status: Status) -> Result<(), ErrorReport> {
+        while status == Status::Running && self.trace.has_probes() {
+            let now = Instant::now();
+            if self.deadline.is_some_and(|deadline| now >= deadline) {
+                break;
+            }
+            let left = self.deadline.map_or(Duration::MAX, |deadline| deadline - now);
+            status = self.trace.poll(&mut self.sink, left.min(Duration::from_millis(100)));
+            self.sink.show_due();
+        }
+        self.trace.stop(&mut self.sink);
+        let ended = self.trace.run_end(&mut self.sink);
+        ended.map_err(|error| self.failure(&error))?;
+        if self.print_maps && let Err(error) = self.trace.print_maps(&mut self.sink) {
+            return Err(errors::plain("map-failed", &error.to_string()));
+        }
+        self.sink.show_all();
+        self.trace.finish(&mut self.sink);
+        Ok(())
+    }
+
+    fn failure(&self, error: &TraceError) -> ErrorReport {
+        errors::report(&[engine::trace_failure(error, &self.places, self.source)], &self.sources)
+    }
+}

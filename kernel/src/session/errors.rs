@@ -1,0 +1,33 @@
+//! Diagnostics as Jupyter shows them: one error message, a source excerpt with carets.
+
+use probebook_compiler::diagnostics::{Diagnostic, Sources, render};
+
+use crate::jupyter::ErrorReport;
+
+/// One error message for all diagnostics of a cell.
+pub fn report(diagnostics: &[Diagnostic], sources: &Sources) -> ErrorReport {
+    let errors: Vec<&Diagnostic> = diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).collect();
+    let first = errors.first();
+    let text = |diagnostic: &&Diagnostic| render::to_text(diagnostic, sources, true).trim_end().to_string();
+    ErrorReport {
+        ename: first.map_or("error", |diagnostic| diagnostic.id).to_string(),
+        evalue: first.map_or(String::new(), |diagnostic| {
+            format!("{}: {}", sources.label(diagnostic.primary.span), diagnostic.message)
+        }),
+        traceback: errors.iter().map(text).collect(),
+    }
+}
+
+/// A failure that has no place in the script: a magic's, or the system's.
+pub fn plain(kind: &str, message: &str) -> ErrorReport {
+    ErrorReport {
+        ename: kind.to_string(),
+        evalue: message.to_string(),
+        traceback: vec![format!("\x1b[1;31m{kind}\x1b[0m: {message}")],
+    }
+}
+
+/// Warnings, as text for standard error.
+pub fn warnings(diagnostics: &[Diagnostic], sources: &Sources) -> String {
+    diagnostics.iter().map(|diagnostic| render::to_text(diagnostic, sources, true)).collect()
+}

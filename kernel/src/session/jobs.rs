@@ -1,0 +1,118 @@
+//! Background jobs: traces that go on while later cells run.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use probebook_runtime::{Status, TraceHandle};
+
+use super::cell::Running;
+use super::errors;
+use super::notebook::table;
+use crate::jupyter::ErrorReport;
+
+/// How long a job may take to come to its end when it is stopped.
+const STOP_WITHIN: Duration = Duration::from_secs(5);
+
+/// The jobs of a notebook, by name.
+#[derive(Default)]
+pub struct Jobs {
+    jobs: Mutex<BTreeMap<String, Job>>,
+}
+
+struct Job {
+    label: String,
+    handle: TraceHandle,
+    started: Instant,
+    done: Arc<AtomicBool>,
+}
+
+impl Jobs {
+    /// Lets a trace go on in a thread of its own.
+    pub fn start(&self, name: &str, label: &str, handle: TraceHandle, running: Running) -> Result<(), ErrorReport> {
+        let mut jobs = self.lock();
+        if jobs.get(name).is_some_and(|job| !job.is_done()) {
+            let message = format!("a job named {name} is running; %stop {name} ends it");
+            return Err(errors::plain("job-exists", &message));
+        }
+        let done = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&done);
+        let output = running.sink.output();
+        let body = move || {
+            if let Err(report) = running.run_to_end(Status::Running) {
+                output.error(&report);
+            }
+            flag.store(true, Ordering::Release);
+        };
+        let spawned = thread::Builder::new().name(format!("job {name}")).spawn(body);
+        spawned.map_err(|error| errors::plain("job-failed", &error.to_string()))?;
+        let job = Job { label: label.to_string(), handle, started: Instant::now(), done };
+        jobs.insert(name.to_string(), job);
+        Ok(())
+    }
+
+    /// Ends a job and waits until it has shown its maps.
+    pub fn stop(&self, name: &str) -> Result<(), ErrorReport> {
+        let job = self.lock().remove(name).ok_or_else(|| unknown(name))?;
+        job.handle.interrupt();
+        job.wait(STOP_WITHIN, &|| false);
+        Ok(())
+    }
+
+    pub fn stop_all(&self) {
+        let jobs = std::mem::take(&mut *self.lock());
+        jobs.values().for_each(|job| job.handle.interrupt());
+        jobs.values().for_each(|job| {
+            job.wait(STOP_WITHIN, &|| false);
+        });
+    }
+
+    /// Waits for a job to end by itself, until `interrupted` says otherwise.
+    pub fn wait(&self, name: &str, interrupted: &dyn Fn() -> bool) -> Result<(), ErrorReport> {
+        let done = self.lock().get(name).map(|job| Arc::clone(&job.done)).ok_or_else(|| unknown(name))?;
+        wait_for(&done, None, interrupted);
+        Ok(())
+    }
+
+    /// What `%jobs` shows.
+    pub fn table(&self) -> String {
+        let jobs = self.lock();
+        if jobs.is_empty() {
+            return "There are no background jobs.\n".to_string();
+        }
+        let rows = jobs.iter().map(|(name, job)| {
+            let state = if job.is_done() { "ended" } else { "running" };
+            [name.clone(), state.to_string(), format!("{} s", job.started.elapsed().as_secs()), job.label.clone()]
+        });
+        table(["job", "state", "since", "started by"], rows)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Job>> {
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Job {
+    fn is_done(&self) -> bool {
+        self.done.load(Ordering::Acquire)
+    }
+
+    fn wait(&self, limit: Duration, interrupted: &dyn Fn() -> bool) {
+        wait_for(&self.done, Some(Instant::now() + limit), interrupted);
+    }
+}
+
+fn wait_for(done: &AtomicBool, deadline: Option<Instant>, interrupted: &dyn Fn() -> bool) {
+    while !done.load(Ordering::Acquire) && !interrupted() {
+        if deadline.is_some_and(|deadline| Instant::now() > deadline) {
+            return;
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+fn unknown(name: &str) -> ErrorReport {
+    errors::plain("no-such-job", &format!("there is no job named {name}; %jobs lists them"))
+}

@@ -1,0 +1,122 @@
+//! A trace's output as Jupyter messages: streams, and displays for maps.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use probebook_compiler::diagnostics::Sources;
+use probebook_compiler::syntax::ast::Span;
+use probebook_runtime::events::{LossReport, MapPrint, Severity, Sink, TextSource};
+use probebook_runtime::text::{self, TextOptions};
+use probebook_runtime::value::Value;
+
+use super::magics::PrintMode;
+use crate::engine::loss_text;
+use crate::jupyter::{MimeBundle, Output};
+use crate::render::{self, Png};
+
+/// The least time between two states of one display.
+const UPDATE_EVERY: Duration = Duration::from_millis(250);
+
+/// The sink of a cell; it may outlive the cell in a background job.
+pub struct NotebookSink {
+    output: Output,
+    options: TextOptions,
+    sources: Arc<Sources>,
+    mode: PrintMode,
+    /// Maps that were displayed, by name.
+    displays: HashMap<String, Display>,
+}
+
+struct Display {
+    id: String,
+    shown: Instant,
+    /// A state that came too soon after the last one.
+    pending: Option<MapPrint>,
+}
+
+impl NotebookSink {
+    pub fn new(output: Output, options: TextOptions, sources: Arc<Sources>, mode: PrintMode) -> NotebookSink {
+        NotebookSink { output, options, sources, mode, displays: HashMap::new() }
+    }
+
+    pub fn output(&self) -> Output {
+        self.output.clone()
+    }
+
+    /// Shows states that have waited long enough.
+    pub fn show_due(&mut self) {
+        self.show_pending(|display| display.shown.elapsed() >= UPDATE_EVERY, Png::Without);
+    }
+
+    /// Shows every last state, with a picture for all viewers.
+    pub fn show_all(&mut self) {
+        self.show_pending(|_| true, Png::With);
+    }
+
+    fn show_pending(&mut self, due: impl Fn(&Display) -> bool, png: Png) {
+        for display in self.displays.values_mut() {
+            if !due(display) {
+                continue;
+            }
+            if let Some(print) = display.pending.take() {
+                let bundle = bundle(&print, &self.options, png);
+                self.output.update_display(bundle, &display.id);
+                display.shown = Instant::now();
+            }
+        }
+    }
+
+    /// The maps shown at the end: in their display if they have one.
+    fn show(&mut self, print: MapPrint) {
+        let name = print.snapshot.name.clone();
+        match self.displays.get_mut(&name).filter(|_| self.mode == PrintMode::Update) {
+            Some(display) if display.shown.elapsed() < UPDATE_EVERY => display.pending = Some(print),
+            Some(display) => {
+                display.pending = None;
+                self.output.update_display(bundle(&print, &self.options, Png::Without), &display.id);
+                display.shown = Instant::now();
+            }
+            None => {
+                let id = uuid::Uuid::new_v4().to_string();
+                self.output.display(bundle(&print, &self.options, Png::With), Some(&id));
+                self.displays.insert(name, Display { id, shown: Instant::now(), pending: None });
+            }
+        }
+    }
+}
+
+/// A map's text, picture and data.
+fn bundle(print: &MapPrint, options: &TextOptions, png: Png) -> MimeBundle {
+    let text = text::map(&print.snapshot, print.top, print.div, options);
+    let data = render::bundle(&print.snapshot, print.top, print.div, &text, options, png);
+    MimeBundle { data, ..MimeBundle::default() }
+}
+
+impl Sink for NotebookSink {
+    fn text(&mut self, _source: TextSource, text: &[u8]) {
+        self.output.stdout(&String::from_utf8_lossy(text));
+    }
+
+    fn message(&mut self, severity: Severity, text: &str, place: Option<Span>) {
+        let label = place.map(|span| format!("{}: ", self.sources.label(span))).unwrap_or_default();
+        let word = if severity == Severity::Error { "ERROR" } else { "WARNING" };
+        self.output.stderr(&format!("{label}{word}: {text}\n"));
+    }
+
+    fn value(&mut self, value: Value) {
+        self.output.stdout(&text::print(&value, &self.options));
+    }
+
+    fn map_value(&mut self, _map: &str, _key: Value, value: Value) {
+        self.value(value);
+    }
+
+    fn map(&mut self, print: MapPrint) {
+        self.show(print);
+    }
+
+    fn loss(&mut self, report: LossReport) {
+        self.output.stderr(&format!("{}\n", loss_text(&report)));
+    }
+}

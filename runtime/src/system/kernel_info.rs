@@ -1,0 +1,160 @@
+//! The compiler's questions, answered by this system.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use probebook_compiler::kernel_info::{KernelInfo, Unavailable, UserBinary};
+use probebook_compiler::types::{EnumType, StructType, Type};
+
+use super::{System, libraries};
+
+/// The initial PID namespace's inode (`PROC_PID_INIT_INO` in `linux/proc_ns.h`).
+const INITIAL_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
+/// What the kernel proper is called among modules.
+const KERNEL: &str = "vmlinux";
+
+impl KernelInfo for System {
+    fn tracepoints(&self) -> Result<Arc<Vec<(String, String)>>, Unavailable> {
+        self.tracefs().tracepoints()
+    }
+
+    fn tracepoint_format(&self, category: &str, name: &str) -> Result<Option<Arc<str>>, Unavailable> {
+        self.tracefs().format(category, name)
+    }
+
+    fn raw_tracepoints(&self) -> Result<Arc<Vec<String>>, Unavailable> {
+        if self.btf().is_empty() {
+            return Err(Unavailable {
+                reason: "the raw tracepoints are not known, because this kernel does not describe its types (BTF)".into(),
+                remedy: Some("use a kernel with CONFIG_DEBUG_INFO_BTF".into()),
+            });
+        }
+        Ok(Arc::clone(self.raw_tracepoints.get_or_init(|| Arc::new(self.btf().raw_tracepoints()))))
+    }
+
+    fn raw_tracepoint_arguments(&self, name: &str) -> Option<Vec<(String, Type)>> {
+        self.btf().raw_tracepoint_arguments(name)
+    }
+
+    fn kernel_functions(&self) -> Result<Arc<Vec<(String, String)>>, Unavailable> {
+        let functions = self.functions.get_or_init(|| Arc::new(self.traceable_functions()));
+        if functions.is_empty() {
+            return Err(Unavailable {
+                reason: "the kernel's functions are not known: /proc/kallsyms hides their addresses".into(),
+                remedy: Some("run as root".into()),
+            });
+        }
+        Ok(Arc::clone(functions))
+    }
+
+    fn resolve_binary(&self, name: &str, pid: Option<u32>) -> Result<Vec<PathBuf>, Unavailable> {
+        Ok(libraries::resolve(name, pid))
+    }
+
+    fn user_binary(&self, path: &Path) -> Result<Arc<UserBinary>, Unavailable> {
+        self.binaries.get(path)
+    }
+
+    fn kernel_symbol(&self, name: &str) -> Option<u64> {
+        self.kallsyms().address(name)
+    }
+
+    fn struct_type(&self, name: &str) -> Option<Arc<StructType>> {
+        self.btf().struct_type(name)
+    }
+
+    fn typedef(&self, name: &str) -> Option<Type> {
+        self.btf().typedef(name)
+    }
+
+    fn enum_type(&self, name: &str) -> Option<Arc<EnumType>> {
+        self.btf().enum_type(name)
+    }
+
+    fn enum_constant(&self, name: &str) -> Option<(Arc<EnumType>, i64)> {
+        self.btf().enum_constant(name)
+    }
+
+    fn possible_cpus(&self) -> u32 {
+        self.possible_cpu_count()
+    }
+
+    fn cgroup_id(&self, path: &str) -> Option<u64> {
+        // The id of a version 2 cgroup is its directory's inode.
+        fs::metadata(path).ok().filter(fs::Metadata::is_dir).map(|metadata| metadata.ino())
+    }
+
+    fn pid_namespace(&self) -> Option<(u64, u64)> {
+        let namespace = fs::metadata("/proc/self/ns/pid").ok()?;
+        (namespace.ino() != INITIAL_PID_NAMESPACE).then(|| (namespace.dev(), namespace.ino()))
+    }
+}
+
+impl System {
+    /// What ftrace says it can trace; where that may not be read, the functions that both BTF and
+    /// the symbol table know, and those of modules.
+    fn traceable_functions(&self) -> Vec<(String, String)> {
+        let list = self.tracefs().root().ok().map(|root| root.join("available_filter_functions"));
+        let text = list.and_then(|path| fs::read_to_string(path).ok());
+        let functions: BTreeSet<(String, String)> = match text {
+            Some(text) => text.lines().filter_map(traceable).collect(),
+            None => self.described_functions(),
+        };
+        functions.into_iter().map(|(function, module)| (module, function)).collect()
+    }
+
+    fn described_functions(&self) -> BTreeSet<(String, String)> {
+        let described: BTreeSet<&str> = self.btf().functions().collect();
+        let functions = self.kallsyms().iter().filter(|symbol| matches!(symbol.kind, 't' | 'T' | 'w' | 'W'));
+        let known = functions.filter(|symbol| {
+            !symbol.module.is_empty() && symbol.module != "bpf" || described.contains(symbol.name)
+        });
+        known
+            .map(|symbol| {
+                let module = if symbol.module.is_empty() { KERNEL } else { symbol.module };
+                (symbol.name.to_owned(), module.to_owned())
+            })
+            .collect()
+    }
+}
+
+/// `vfs_read` or `ext4_sync_fs [ext4]`, as function and module.
+fn traceable(line: &str) -> Option<(String, String)> {
+    let mut words = line.split_whitespace();
+    let function = words.next()?;
+    let module = words.next().map_or(KERNEL, |module| module.trim_matches(['[', ']']));
+    Some((function.to_owned(), module.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn functions_of_modules_name_their_module() {
+        assert_eq!(traceable("vfs_read"), Some(("vfs_read".into(), "vmlinux".into())));
+        assert_eq!(traceable("ext4_sync_fs [ext4]"), Some(("ext4_sync_fs".into(), "ext4".into())));
+        assert_eq!(traceable(""), None);
+    }
+
+    #[test]
+    fn this_kernel_has_functions_and_tracepoints() {
+        if crate::loader::privilege::missing_privilege().is_some() {
+            return println!("skipped: needs root");
+        }
+        let system = System::new();
+        let functions = system.kernel_functions().unwrap();
+        assert!(functions.iter().any(|(module, function)| module == "vmlinux" && function == "vfs_read"));
+        assert!(functions.is_sorted_by_key(|(_, function)| function.clone()));
+        let tracepoints = system.tracepoints().unwrap();
+        assert!(tracepoints.contains(&("sched".to_owned(), "sched_switch".to_owned())));
+        let format = system.tracepoint_format("sched", "sched_switch").unwrap().unwrap();
+        assert!(format.contains("field:pid_t prev_pid"));
+        assert_eq!(system.tracepoint_format("sched", "no_such_thing").unwrap(), None);
+        assert_eq!(system.tracepoint_format("..", "events").unwrap(), None);
+        assert!(system.kernel_symbol("vfs_read").is_some());
+    }
+}

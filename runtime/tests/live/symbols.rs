@@ -1,0 +1,99 @@
+//! Stacks and symbols, of this process and of one that has ended.
+
+use std::time::{Duration, Instant};
+
+use probebook_compiler::ir::*;
+use probebook_compiler::plan::*;
+use probebook_compiler::types::{Aggregate, StackMode, Type};
+use probebook_runtime::value::{MapSnapshot, Stack, Value};
+use probebook_runtime::{Session, StartOptions, Status};
+
+use crate::script::*;
+use crate::sink::Recorder;
+
+/// `BPF_F_USER_STACK`
+const USER_STACK: i64 = 1 << 8;
+const FRAMES: u32 = 32;
+
+/// `tracepoint:syscalls:NAME { @[kstack or ustack] = count() }`
+fn stacks_at(name: &str, user: bool) -> Plan {
+    let mut script = Script::new();
+    let role = MapRole::Stacks { user, limit: FRAMES };
+    let stacks =
+        script.map(MapPlan { role, kind: MapKind::StackTrace, key_size: 4, value_size: 8 * FRAMES, max_entries: 4096 });
+    let key = Type::Stack { user, mode: StackMode::Bpftrace, limit: FRAMES };
+    let map = script.user_map("stacks", MapKind::PerCpuHash, Some(key), Type::Aggregate(Aggregate::Count));
+    let mut body = Body::new();
+    let (key, one) = (body.slot(16), body.slot(8));
+    let flags = if user { USER_STACK } else { 0 };
+    body.store(Expr::Slot(key), helper(Helper::GET_STACKID, vec![Expr::Context, Expr::Map(stacks), word(flags)]));
+    let pid = binary(Op::LShr, helper(Helper::GET_CURRENT_PID_TGID, vec![]), word(32));
+    body.store(offset(Expr::Slot(key), 8), if user { pid } else { word(0) });
+    body.store(Expr::Slot(one), word(1));
+    body.evaluate(helper(
+        Helper::MAP_UPDATE_ELEM,
+        vec![Expr::Map(map), Expr::Slot(key), Expr::Slot(one), word(0)],
+    ));
+    let attach = Attach::Tracepoint { category: "syscalls".into(), name: name.into() };
+    script.probe(name, ProgramKind::Tracepoint, attach, body);
+    script.plan()
+}
+
+fn collect(session: &Session, plan: Plan, options: StartOptions, mut stir: impl FnMut()) -> MapSnapshot {
+    let mut sink = Recorder::default();
+    let mut trace = session.start(plan, options).unwrap();
+    trace.run_begin(&mut sink).unwrap();
+    trace.attach(&mut sink).unwrap();
+    let deadline = Instant::now() + Duration::from_millis(1500);
+    while Instant::now() < deadline {
+        stir();
+        if trace.poll(&mut sink, Duration::from_millis(100)) != Status::Running {
+            break;
+        }
+    }
+    trace.stop(&mut sink);
+    trace.snapshot("stacks").unwrap().unwrap()
+}
+
+/// The names of each stack's frames.
+fn names(snapshot: &MapSnapshot) -> Vec<Vec<String>> {
+    let stacks = snapshot.entries.iter().map(|(key, _)| match key {
+        Value::Stack(Stack { frames, .. }) => {
+            frames.iter().filter_map(|frame| frame.symbol.as_ref()).map(|symbol| symbol.name.clone()).collect()
+        }
+        other => panic!("{other:?}"),
+    });
+    stacks.collect()
+}
+
+#[test]
+fn kernel_stacks_have_names() {
+    let Some(session) = session() else { return };
+    let plan = stacks_at("sys_enter_getppid", false);
+    let snapshot = collect(&session, plan, StartOptions::default(), || {
+        let _ = std::os::unix::process::parent_id();
+    });
+    let names = names(&snapshot);
+    assert!(names.iter().flatten().any(|name| name.contains("syscall_64") || name.contains("el0_svc")), "{names:?}");
+}
+
+#[test]
+fn user_stacks_have_names() {
+    let Some(session) = session() else { return };
+    let plan = stacks_at("sys_enter_getppid", true);
+    let snapshot = collect(&session, plan, StartOptions::default(), || {
+        let _ = std::os::unix::process::parent_id();
+    });
+    let names = names(&snapshot);
+    assert!(names.iter().flatten().any(|name| name.contains("getppid")), "{names:?}");
+}
+
+#[test]
+fn stacks_of_a_process_that_has_ended_have_names() {
+    let Some(session) = session() else { return };
+    let plan = stacks_at("sys_enter_clock_nanosleep", true);
+    let options = StartOptions { child: Some("sleep 0.3".into()), ..StartOptions::default() };
+    let snapshot = collect(&session, plan, options, || {});
+    let names = names(&snapshot);
+    assert!(names.iter().flatten().any(|name| name.contains("nanosleep")), "{names:?}");
+}

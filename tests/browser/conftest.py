@@ -1,0 +1,52 @@
+"""Installs the kernel under test for itself and gives each test a browser."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import chromium
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SCREENSHOTS = ROOT / "build" / "screenshots"
+BINARY = Path(os.environ.get("PROBEBOOK", ROOT / "target" / "release" / "probebook")).resolve()
+
+
+def reason_to_skip():
+    if not chromium.find():
+        return "needs Chromium"
+    if not BINARY.exists():
+        return "the kernel is not built (make build)"
+    if os.geteuid() != 0:
+        return "tracing needs root"
+    return None
+
+
+def pytest_collection_modifyitems(items):
+    reason = reason_to_skip()
+    if reason:
+        for item in items:
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope="session")
+def environment(tmp_path_factory):
+    """Environment variables with which Jupyter finds the kernel under test, and no other."""
+    prefix = tmp_path_factory.mktemp("prefix")
+    command = [BINARY, "install", "--prefix", prefix]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return {
+        **os.environ,
+        "JUPYTER_PATH": str(prefix / "share" / "jupyter"),
+        "JUPYTER_CONFIG_DIR": str(prefix / "config"),
+        "JUPYTER_RUNTIME_DIR": str(prefix / "runtime"),
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    }
+
+
+@pytest.fixture
+def browser(tmp_path):
+    page = chromium.Chromium(tmp_path / "profile")
+    yield page
+    page.close()

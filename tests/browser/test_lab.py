@@ -1,0 +1,90 @@
+"""JupyterLab with the kernel: a notebook is opened and run, and its pictures are seen."""
+
+import json
+import re
+import subprocess
+import sys
+from contextlib import contextmanager
+
+import nbformat
+import pytest
+from conftest import SCREENSHOTS
+from nbformat.v4 import new_code_cell, new_notebook
+
+TOKEN = "only-for-this-test"
+IDLE = "document.querySelector('.jp-NotebookPanel')?.textContent !== undefined && " + (
+    "[...document.querySelectorAll('.jp-Notebook-ExecutionIndicator')]"
+    ".some((indicator) => indicator.dataset.status === 'idle')"
+)
+
+
+@contextmanager
+def lab_server(folder, environment):
+    """A JupyterLab of its own; gives its address."""
+    command = [
+        *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--port=0", "--ip=127.0.0.1"),
+        *("--expose-app-in-browser", f"--notebook-dir={folder}", f"--IdentityProvider.token={TOKEN}"),
+        # Neither looks for news nor asks whether it may.
+        "--LabApp.news_url=",
+    ]
+    options = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, env=environment, **options) as server:
+        try:
+            for line in server.stderr:
+                if address := re.search(r"(http://127\.0\.0\.1:\d+)/lab", line):
+                    yield address[1]
+                    return
+            pytest.fail("JupyterLab did not start")
+        finally:
+            server.terminate()
+            server.stderr.close()
+
+
+@pytest.fixture
+def notebook(tmp_path):
+    """A notebook that was never run, in a folder of its own."""
+    folder = tmp_path / "notebooks"
+    folder.mkdir()
+    cells = [
+        new_code_cell('begin { printf("from the kernel\\n"); }'),
+        new_code_cell("begin { for $i : 1..200 { @sizes = hist($i * $i); } }"),
+        new_code_cell("begin { no_such_function(); }"),
+    ]
+    kernelspec = {"name": "probebook", "display_name": "bpftrace (probebook)", "language": "bpftrace"}
+    nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": kernelspec}), folder / "lab.ipynb")
+    return folder / "lab.ipynb"
+
+
+def output_of(browser, number):
+    """The text of a cell's output area."""
+    script = "document.querySelectorAll('.jp-CodeCell')[%d]?.querySelector('.jp-OutputArea')?.textContent ?? ''"
+    return browser.evaluate(script % number)
+
+
+def test_a_notebook_runs_in_jupyterlab(notebook, environment, browser):
+    with lab_server(notebook.parent, environment) as address:
+        browser.open(f"{address}/lab/tree/{notebook.name}?token={TOKEN}")
+        browser.wait_for("window.jupyterapp !== undefined && document.querySelectorAll('.jp-CodeCell').length === 3")
+        browser.wait_for(IDLE)
+        browser.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells').then(() => true, () => true)")
+        browser.wait_for("document.querySelectorAll('.jp-CodeCell')[2].textContent.includes('In [3]:1:')")
+        browser.screenshot(SCREENSHOTS / "lab.png")
+        assert "from the kernel" in output_of(browser, 0)
+        assert "no_such_function" in output_of(browser, 2)
+        clip = browser.evaluate(PICTURE)
+        assert clip, "the histogram is shown as a picture"
+        assert clip["width"] > 300 and clip["height"] > 80
+        assert browser.colours(clip) > 8, "and something is drawn"
+        kernels = browser.evaluate(f"fetch('/api/kernels?token={TOKEN}').then((answer) => answer.text())")
+        assert [kernel["name"] for kernel in json.loads(kernels)] == ["probebook"]
+
+
+PICTURE = """
+(() => {
+  const picture = document.querySelectorAll(".jp-CodeCell")[1]
+    .querySelector(".jp-RenderedSVG img, .jp-RenderedSVG svg, .jp-RenderedImage img");
+  if (!picture) return null;
+  const box = picture.getBoundingClientRect();
+  return { x: box.x, y: box.y, width: box.width, height: box.height };
+})()
+"""
