@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 
 import nbformat
@@ -12,10 +13,9 @@ from conftest import SCREENSHOTS
 from nbformat.v4 import new_code_cell, new_notebook
 
 TOKEN = "only-for-this-test"
-IDLE = "document.querySelector('.jp-NotebookPanel')?.textContent !== undefined && " + (
-    "[...document.querySelectorAll('.jp-Notebook-ExecutionIndicator')]"
-    ".some((indicator) => indicator.dataset.status === 'idle')"
-)
+IDLE = """
+[...document.querySelectorAll(".jp-Notebook-ExecutionIndicator")].some(({ dataset }) => dataset.status === "idle")
+"""
 
 
 @contextmanager
@@ -27,17 +27,22 @@ def lab_server(folder, environment):
         # Neither looks for news nor asks whether it may.
         "--LabApp.news_url=",
     ]
-    options = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, env=environment, **options) as server:
+    log = folder.parent / "lab.log"
+    with open(log, "w") as output, subprocess.Popen(command, env=environment, stderr=output) as server:
         try:
-            for line in server.stderr:
-                if address := re.search(r"(http://127\.0\.0\.1:\d+)/lab", line):
-                    yield address[1]
-                    return
-            pytest.fail("JupyterLab did not start")
+            yield address_in(log, server)
         finally:
             server.terminate()
-            server.stderr.close()
+
+
+def address_in(log, server):
+    """Where a server says that it listens."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and server.poll() is None:
+        if address := re.search(r"(http://127\.0\.0\.1:\d+)/lab", log.read_text()):
+            return address[1]
+        time.sleep(0.1)
+    pytest.fail(f"JupyterLab did not start:\n{log.read_text()}")
 
 
 @pytest.fixture

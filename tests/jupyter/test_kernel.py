@@ -31,7 +31,7 @@ class ProbebookTests(jupyter_kernel_test.KernelTests):
         "begin { if (1) {",
         'begin { printf("%d\\n", (1 + ',
     ]
-    invalid_code_samples = ["begin }", "begin { 1 +* 2; }"]
+    invalid_code_samples = ["begin }", "begin { 1 + ; }"]
 
     code_display_data = [
         {"code": "begin { @ = hist(3); }", "mime": "text/plain"},

@@ -14,6 +14,7 @@ use inkwell::llvm_sys::core::{
     LLVMContextSetDiagnosticHandler, LLVMDisposeMessage, LLVMGetDiagInfoDescription, LLVMGetDiagInfoSeverity,
 };
 use inkwell::llvm_sys::prelude::LLVMDiagnosticInfoRef;
+use inkwell::llvm_sys::support::LLVMParseCommandLineOptions;
 use inkwell::module::Module;
 use inkwell::passes::PassBuilderOptions;
 use inkwell::support::LLVMString;
@@ -79,6 +80,17 @@ extern "C" fn record(info: LLVMDiagnosticInfoRef, data: *mut c_void) {
     }
 }
 
+/// Registers the BPF target, and keeps LLVM from merging equal ends of blocks. A helper call that two
+/// paths reach with different maps is slower (the kernel no longer inlines a lookup), and for
+/// `bpf_for_each_map_elem` it is refused.
+fn initialize() {
+    targets::Target::initialize_bpf(&InitializationConfig::default());
+    let arguments = [c"probebook", c"-enable-tail-merge=false"].map(CStr::as_ptr);
+    // SAFETY: the arguments are C strings that outlive the call; it happens once, before LLVM
+    // generates code in this process.
+    unsafe { LLVMParseCommandLineOptions(arguments.len() as i32, arguments.as_ptr(), std::ptr::null()) };
+}
+
 /// BPF of one version.
 pub(super) struct Target {
     machine: TargetMachine,
@@ -103,7 +115,7 @@ impl Target {
 
     fn create(cpu: Cpu) -> Result<Self> {
         static INITIALIZED: Once = Once::new();
-        INITIALIZED.call_once(|| targets::Target::initialize_bpf(&InitializationConfig::default()));
+        INITIALIZED.call_once(initialize);
         let triple = TargetTriple::create(TRIPLE);
         let target = targets::Target::from_triple(&triple).map_err(|error| CodegenError::backend(error.to_string()))?;
         let level = OptimizationLevel::Less;

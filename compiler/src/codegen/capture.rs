@@ -80,29 +80,24 @@ struct Survey {
 impl Survey {
     /// Walks statements of a region; `set` holds the variables certainly set in this run of it.
     /// Returns whether control never reaches the end.
-    fn block<'a>(&mut self, stmts: &'a [Stmt], region: usize, set: &mut HashSet<Var>) -> bool {
-        for stmt in stmts {
-            walk::expressions(stmt, |expr| self.reads(expr, region, set));
-            match stmt {
-                Stmt::Set(var, _) => self.sets(*var, region, set),
-                Stmt::If { then, otherwise, .. } => {
-                    if self.branches(then, otherwise, region, set) {
-                        return true;
-                    }
-                }
-                Stmt::Loop { body } => {
-                    self.block(body, region, &mut set.clone());
-                }
-                Stmt::Range { .. } | Stmt::ForEach { .. } => self.repeats(stmt, region, set),
-                Stmt::Return(_) => {
-                    self.returned |= region != MAIN;
-                    return true;
-                }
-                Stmt::Break | Stmt::Continue => return true,
-                _ => {}
+    fn block(&mut self, stmts: &[Stmt], region: usize, set: &mut HashSet<Var>) -> bool {
+        stmts.iter().any(|stmt| self.statement(stmt, region, set))
+    }
+
+    /// The same for one statement.
+    fn statement(&mut self, stmt: &Stmt, region: usize, set: &mut HashSet<Var>) -> bool {
+        walk::expressions(stmt, |expr| self.reads(expr, region, set));
+        match stmt {
+            Stmt::Set(var, _) => self.sets(*var, region, set),
+            Stmt::If { then, otherwise, .. } => return self.branches(then, otherwise, region, set),
+            Stmt::Loop { body } => {
+                self.block(body, region, &mut set.clone());
             }
+            Stmt::Range { .. } | Stmt::ForEach { .. } => self.repeats(stmt, region, set),
+            Stmt::Return(_) => self.returned |= region != MAIN,
+            _ => {}
         }
-        false
+        matches!(stmt, Stmt::Return(_) | Stmt::Break | Stmt::Continue)
     }
 
     fn branches(&mut self, then: &[Stmt], otherwise: &[Stmt], region: usize, set: &mut HashSet<Var>) -> bool {

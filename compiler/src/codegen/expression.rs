@@ -102,7 +102,7 @@ impl<'ctx> Function<'_, 'ctx, '_> {
         if let Some(instruction) = loaded.as_instruction_value().filter(|_| in_context) {
             instruction.set_volatile(true).map_err(|error| CodegenError::malformed(error.to_string()))?;
         }
-        self.from_memory(ty, loaded)
+        self.loaded_value(ty, loaded)
     }
 
     pub fn convert(&self, op: Conversion, to: Scalar, value: BasicValueEnum<'ctx>) -> Result<BasicValueEnum<'ctx>> {

@@ -17,11 +17,11 @@ const STRIDE: u32 = 64;
 impl<'ctx> Function<'_, 'ctx, '_> {
     pub fn load(&self, address: PointerValue<'ctx>, ty: Scalar) -> Result<BasicValueEnum<'ctx>> {
         let loaded = self.builder.build_load(self.shared.unit.types.memory(ty), address, "")?;
-        self.from_memory(ty, loaded)
+        self.loaded_value(ty, loaded)
     }
 
     /// Makes a truth value of the byte that holds it.
-    pub fn from_memory(&self, ty: Scalar, loaded: BasicValueEnum<'ctx>) -> Result<BasicValueEnum<'ctx>> {
+    pub fn loaded_value(&self, ty: Scalar, loaded: BasicValueEnum<'ctx>) -> Result<BasicValueEnum<'ctx>> {
         match (ty, loaded) {
             (Scalar::Bool, BasicValueEnum::IntValue(byte)) => Ok(self.is_not_zero(byte)?.into()),
             _ => Ok(loaded),

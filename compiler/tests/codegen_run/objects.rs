@@ -140,9 +140,10 @@ fn calls_for_different_maps_are_not_merged() {
     script.push(Stmt::Store { ty: Scalar::I32, address: Expr::Slot(key), value: constant(Scalar::I32, 0) });
     let count = |map| {
         let lookup = helper(Helper::MAP_LOOKUP_ELEM, vec![Expr::Map(map), Expr::Slot(key)], Scalar::Pointer);
-        let add = Stmt::AtomicAdd { ty: Scalar::I64, address: var(found), value: word(1) };
+        let sum = add(load(Scalar::I64, var(found)), word(1));
+        let store = Stmt::Store { ty: Scalar::I64, address: var(found), value: sum };
         let is_present = binary(Op::Ne, var(found), constant(Scalar::Pointer, 0));
-        vec![Stmt::Set(found, lookup), when(is_present, vec![add])]
+        vec![Stmt::Set(found, lookup), when(is_present, vec![store])]
     };
     script.push(Stmt::If {
         condition: binary(Op::SLt, helper(Helper::KTIME_GET_NS, Vec::new(), Scalar::I64), word(1000)),
@@ -150,5 +151,7 @@ fn calls_for_different_maps_are_not_merged() {
         otherwise: count(HASH),
     });
     let code = instructions(&script.generate().unwrap().elf);
-    assert_eq!(code.iter().filter(|code| code[0] == 0x85 && code[4] == 1).count(), 2);
+    let lookups = code.iter().filter(|code| code[0] == 0x85 && code[4] == 1).count();
+    let stores = code.iter().filter(|code| code[0] == 0x7b).count();
+    assert_eq!((lookups, stores), (2, 2));
 }

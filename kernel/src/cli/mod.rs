@@ -5,6 +5,7 @@ mod list;
 mod run;
 mod terminal;
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -79,7 +80,7 @@ fn install_kernel(place: &Place) -> ExitCode {
     };
     match install::install(&destination) {
         Ok(folder) => {
-            println!("Installed the probebook kernel in {}", folder.display());
+            complain(&format!("Installed the probebook kernel in {}\n", folder.display()));
             ExitCode::SUCCESS
         }
         Err(error) => fail(&error.to_string()),
@@ -106,6 +107,11 @@ fn start_logging() {
 }
 
 fn fail(message: &str) -> ExitCode {
-    eprintln!("ERROR: {message}");
+    complain(&format!("ERROR: {message}\n"));
     ExitCode::FAILURE
+}
+
+/// Writes to standard error. A reader that has gone away is no reason to fail (`eprintln!` would).
+fn complain(text: &str) {
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }

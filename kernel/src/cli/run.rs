@@ -142,7 +142,7 @@ fn run_script(arguments: &Arguments) -> Result<u8, Failure> {
 /// Prints diagnostics as bpftrace does.
 fn show(diagnostics: &[Diagnostic], sources: &Sources) -> Failure {
     for diagnostic in diagnostics {
-        eprint!("{}", render::to_bpftrace_text(diagnostic, sources));
+        super::complain(&render::to_bpftrace_text(diagnostic, sources));
     }
     Failure::Shown
 }
@@ -182,7 +182,7 @@ fn trace(
         _ => probes,
     };
     terminal.attached((!arguments.quiet).then_some(attached));
-    while status == Status::Running && trace.has_probes() {
+    while status == Status::Running && trace.has_probes() && !terminal.is_closed() {
         status = trace.poll(&mut terminal, Duration::from_millis(200));
         terminal.flush_if_due();
     }
@@ -203,15 +203,13 @@ fn finish(
     }
     terminal.end_of_events();
     if print_maps && let Err(error) = trace.print_maps(terminal) {
-        eprintln!("ERROR: {error}");
+        super::complain(&format!("ERROR: {error}\n"));
     }
     let summary = trace.finish(terminal);
     terminal.flush();
     if arguments.verbose {
-        eprintln!(
-            "maps {:?}, load {:?}, attach {:?}, {} events",
-            summary.map_time, summary.load_time, summary.attach_time, summary.events
-        );
+        let times = (summary.map_time, summary.load_time, summary.attach_time);
+        super::complain(&format!("maps {:?}, load {:?}, attach {:?}, {} events\n", times.0, times.1, times.2, summary.events));
     }
     Ok(match status {
         Status::Exited(request) => request.code as u8,

@@ -29,6 +29,8 @@ pub struct Terminal<'a> {
     /// Output that waits for the number of probes to be told.
     held: Option<Vec<u8>>,
     last_flush: Instant,
+    /// Nobody reads any more, or the disk is full.
+    closed: bool,
 }
 
 /// How long output may wait in a buffer.
@@ -43,7 +45,12 @@ impl<'a> Terminal<'a> {
         sources: &'a Sources,
     ) -> Self {
         let out = BufWriter::with_capacity(1 << 16, out);
-        Terminal { out, format, buffering, options, sources, held: None, last_flush: Instant::now() }
+        Terminal { out, format, buffering, options, sources, held: None, last_flush: Instant::now(), closed: false }
+    }
+
+    /// Whether output can no longer be delivered.
+    pub fn is_closed(&self) -> bool {
+        self.closed
     }
 
     /// Keeps output back until [`Terminal::attached`].
@@ -80,8 +87,7 @@ impl<'a> Terminal<'a> {
     }
 
     pub fn flush(&mut self) {
-        // Nobody reads any more: the trace goes on until it is told to stop.
-        let _ = self.out.flush();
+        self.closed |= self.out.flush().is_err();
         self.last_flush = Instant::now();
     }
 
@@ -90,7 +96,7 @@ impl<'a> Terminal<'a> {
             held.extend_from_slice(bytes);
             return;
         }
-        let _ = self.out.write_all(bytes);
+        self.closed |= self.out.write_all(bytes).is_err();
         let line_ended = bytes.contains(&b'\n');
         match self.buffering {
             Buffering::None => self.flush(),
@@ -150,7 +156,7 @@ impl Sink for Terminal<'_> {
             }
             _ => {
                 self.flush();
-                eprint!("{}", self.message_text(severity, text, place));
+                super::complain(&self.message_text(severity, text, place));
             }
         }
     }
@@ -182,7 +188,7 @@ impl Sink for Terminal<'_> {
             (Format::Json, LossKind::Events) => self.write(json::lost_events(report.new).as_bytes()),
             _ => {
                 self.flush();
-                eprintln!("{text}");
+                super::complain(&format!("{text}\n"));
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::ops::Range;
+use std::sync::OnceLock;
 
 /// All symbols of the kernel, its modules and BPF programs, by address and by name.
 #[derive(Debug, Default)]
@@ -10,8 +11,8 @@ pub struct Kallsyms {
     text: String,
     /// Sorted by address.
     symbols: Vec<Entry>,
-    /// Indices into `symbols`, sorted by name.
-    by_name: Vec<u32>,
+    /// Indices into `symbols`, sorted by name; made when a name is first looked up.
+    by_name: OnceLock<Vec<u32>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -51,11 +52,15 @@ impl Kallsyms {
             start += line.len();
         }
         symbols.sort_by_key(|entry| entry.address);
-        let mut kallsyms = Kallsyms { text, symbols, by_name: Vec::new() };
-        let mut by_name: Vec<u32> = (0..kallsyms.symbols.len()).filter_map(|index| index.try_into().ok()).collect();
-        by_name.sort_by_key(|index| kallsyms.name_at(*index));
-        kallsyms.by_name = by_name;
-        kallsyms
+        Kallsyms { text, symbols, by_name: OnceLock::new() }
+    }
+
+    fn by_name(&self) -> &[u32] {
+        self.by_name.get_or_init(|| {
+            let mut indices: Vec<u32> = (0..self.symbols.len()).filter_map(|index| index.try_into().ok()).collect();
+            indices.sort_by_key(|index| self.name_at(*index));
+            indices
+        })
     }
 
     /// The symbol that an address lies in.
@@ -69,15 +74,15 @@ impl Kallsyms {
 
     /// The address of a symbol, the first one of that name.
     pub fn address(&self, name: &str) -> Option<u64> {
-        let first = self.by_name.partition_point(|index| self.name_at(*index) < name);
-        let index = *self.by_name.get(first)?;
+        let first = self.by_name().partition_point(|index| self.name_at(*index) < name);
+        let index = *self.by_name().get(first)?;
         (self.name_at(index) == name).then_some(())?;
         self.symbols.get(index as usize).map(|entry| entry.address)
     }
 
     /// All symbols, by name.
     pub fn iter(&self) -> impl Iterator<Item = KernelSymbol<'_>> {
-        self.by_name.iter().filter_map(|index| {
+        self.by_name().iter().filter_map(|index| {
             let entry = self.symbols.get(*index as usize)?;
             self.symbol(entry, entry.address)
         })

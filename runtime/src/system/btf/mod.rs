@@ -70,7 +70,6 @@ impl Btf {
     pub fn read_ahead(&self) {
         self.structs.all(&self.raw, kind::STRUCT);
         self.typedefs.all(&self.raw, kind::TYPEDEF);
-        self.constants();
     }
 
     pub fn is_empty(&self) -> bool {

@@ -1,0 +1,71 @@
+//! What the machine offers the cases: rights, test programs, tools.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::case::Case;
+
+/// The machine as the cases see it.
+pub struct Place {
+    /// Where the test programs were built; an explanation if they could not be.
+    pub programs: Result<PathBuf, String>,
+    root: bool,
+}
+
+impl Place {
+    /// Builds the C programs of a folder with the compiler that also links Rust programs.
+    pub fn prepare(sources: &Path) -> Self {
+        Self { programs: build_programs(sources), root: is_root() }
+    }
+
+    /// Why a case cannot run here.
+    pub fn why_not(&self, case: &Case) -> Option<String> {
+        // A script with an error in it is refused before anything is loaded.
+        let loads = !case.refused();
+        if loads && !self.root {
+            return Some("needs root".into());
+        }
+        case.needs.iter().find_map(|need| self.lacks(need))
+    }
+
+    fn lacks(&self, need: &str) -> Option<String> {
+        let missing = match need {
+            "root" => !self.root,
+            "programs" => return self.programs.as_ref().err().cloned(),
+            "kprobe" => !Path::new("/sys/bus/event_source/devices/kprobe").exists(),
+            "cgroup2" => !Path::new("/sys/fs/cgroup/cgroup.controllers").exists(),
+            "python3" => !has_command("python3"),
+            "x86_64" => !cfg!(target_arch = "x86_64"),
+            other => return Some(format!("{other} is not a known need")),
+        };
+        missing.then(|| format!("needs {need}"))
+    }
+}
+
+fn is_root() -> bool {
+    std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
+}
+
+fn has_command(name: &str) -> bool {
+    Command::new(name).arg("--version").output().is_ok_and(|output| output.status.success())
+}
+
+fn build_programs(sources: &Path) -> Result<PathBuf, String> {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("conformance");
+    let failed = |what: &Path, why: String| format!("{}: {why}", what.display());
+    std::fs::create_dir_all(&target).map_err(|error| failed(&target, error.to_string()))?;
+    for entry in std::fs::read_dir(sources).map_err(|error| failed(sources, error.to_string()))? {
+        let source = entry.map_err(|error| failed(sources, error.to_string()))?.path();
+        let Some(name) = source.file_stem().filter(|_| source.extension().is_some_and(|it| it == "c")) else {
+            continue;
+        };
+        let mut compiler = Command::new("cc");
+        compiler.args(["-g", "-O0", "-fno-omit-frame-pointer", "-no-pie", "-o"]).arg(target.join(name)).arg(&source);
+        let output = compiler.output().map_err(|error| failed(Path::new("cc"), error.to_string()))?;
+        if !output.status.success() {
+            return Err(failed(&source, String::from_utf8_lossy(&output.stderr).into_owned()));
+        }
+    }
+    Ok(target)
+}

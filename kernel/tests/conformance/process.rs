@@ -1,0 +1,144 @@
+//! One run of `probebook run`, with what happens beside it.
+
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::case::Case;
+use super::place::Place;
+
+/// How often a running process is looked at.
+const GLANCE: Duration = Duration::from_millis(5);
+
+/// What a run left behind.
+pub struct Run {
+    pub stdout: String,
+    pub stderr: String,
+    /// `None` if a signal ended it.
+    pub code: Option<i32>,
+    /// What it wrote into `{{dir}}/out`.
+    pub file: Option<String>,
+}
+
+/// A process and its children, ended with it.
+struct Group(Child);
+
+impl Group {
+    fn spawn(command: &mut Command) -> Result<Self, String> {
+        command.process_group(0).stdin(Stdio::null());
+        command.spawn().map(Self).map_err(|error| format!("{command:?}: {error}"))
+    }
+
+    fn shell(command: &str) -> Result<Self, String> {
+        Self::spawn(Command::new("sh").args(["-c", command]).stdout(Stdio::null()).stderr(Stdio::null()))
+    }
+
+    fn has_ended(&mut self) -> bool {
+        !matches!(self.0.try_wait(), Ok(None))
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if !self.has_ended() {
+            signal("KILL", &format!("-{}", self.0.id()));
+            let _ = self.0.wait();
+        }
+    }
+}
+
+fn signal(name: &str, target: &str) {
+    let _ = Command::new("kill").args([&format!("-{name}"), "--", target]).stderr(Stdio::null()).status();
+}
+
+/// Runs a case; a message if it cannot be run or takes too long.
+pub fn run(case: &Case, place: &Place) -> Result<Run, String> {
+    let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let programs = place.programs.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
+    let known = [("{{programs}}", programs), ("{{dir}}", folder.path().display().to_string())];
+    let fill = |text: &str| known.iter().fold(text.to_owned(), |text, (name, value)| text.replace(name, value));
+    let before = case.before.as_deref().map(|command| Group::shell(&format!("exec {}", fill(command)))).transpose()?;
+    let pid = before.as_ref().map(|group| group.0.id().to_string()).unwrap_or_default();
+    let fill = |text: &str| fill(text).replace("{{pid}}", &pid);
+
+    let mut command = Command::new(env!("CARGO_BIN_EXE_probebook"));
+    command.arg("run").args(case.args.iter().map(|argument| fill(argument)));
+    let script = fill(&case.script);
+    if case.by_file {
+        std::fs::write(folder.path().join("script.bt"), script).map_err(|error| error.to_string())?;
+        command.arg("script.bt");
+    } else {
+        command.args(["-e", &script]);
+    }
+    command.args(case.params.iter().map(|argument| fill(argument)));
+    command.envs(case.env.iter().map(|(name, value)| (name, value)));
+    command.current_dir(folder.path()).stdout(Stdio::piped()).stderr(Stdio::piped());
+
+    let during = case.during.as_deref().map(fill);
+    let (stdout, stderr, code) = watch(case, Group::spawn(&mut command)?, during.as_deref())?;
+    let file = std::fs::read_to_string(folder.path().join("out")).ok();
+    Ok(Run { stdout, stderr, code, file })
+}
+
+/// Waits for the end, gives the workload and the interrupt their turn, and collects the output.
+fn watch(case: &Case, mut group: Group, during: Option<&str>) -> Result<(String, String, Option<i32>), String> {
+    let (tell, attached) = mpsc::channel();
+    let stdout = group.0.stdout.take().map(|pipe| thread::spawn(|| read_all(pipe)));
+    let stderr = group.0.stderr.take().map(|pipe| thread::spawn(move || read_lines(pipe, &tell)));
+    let start = Instant::now();
+    let mut workload = None;
+    let mut interrupt = None;
+    let mut waiting = during.is_some() || case.interrupt.is_some();
+    while !group.has_ended() {
+        if start.elapsed() > case.timeout {
+            drop(group);
+            let (out, err) = (collect(stdout), collect(stderr));
+            return Err(format!("  took longer than {:?}\n  stdout: {out:?}\n  stderr: {err:?}", case.timeout));
+        }
+        match attached.recv_timeout(GLANCE) {
+            Ok(()) if waiting => {
+                waiting = false;
+                workload = during.map(Group::shell).transpose()?;
+                interrupt = case.interrupt.map(|delay| Instant::now() + delay);
+            }
+            Err(RecvTimeoutError::Disconnected) => thread::sleep(GLANCE),
+            _ => {}
+        }
+        let finished = workload.as_mut().is_some_and(Group::has_ended) && case.interrupt.is_none();
+        if finished || interrupt.is_some_and(|due| Instant::now() >= due) {
+            (workload, interrupt) = (None, None);
+            signal("INT", &group.0.id().to_string());
+        }
+    }
+    let code = group.0.wait().map_err(|error| error.to_string())?.code();
+    Ok((collect(stdout), collect(stderr), code))
+}
+
+fn collect(reader: Option<thread::JoinHandle<String>>) -> String {
+    reader.and_then(|reader| reader.join().ok()).unwrap_or_default()
+}
+
+fn read_all(mut pipe: impl Read) -> String {
+    let mut bytes = Vec::new();
+    let _ = pipe.read_to_end(&mut bytes);
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Reads to the end, and tells when the line that says how many probes are attached has come.
+fn read_lines(pipe: impl Read, attached: &mpsc::Sender<()>) -> String {
+    let mut reader = BufReader::new(pipe);
+    let mut text = Vec::new();
+    loop {
+        let before = text.len();
+        match reader.read_until(b'\n', &mut text) {
+            Ok(length) if length > 0 => {}
+            _ => return String::from_utf8_lossy(&text).into_owned(),
+        }
+        if text[before..].starts_with(b"Attached ") {
+            let _ = attached.send(());
+        }
+    }
+}
