@@ -197,8 +197,9 @@ pub enum EventPlan {
     Print { value: Type },
     /// `print(@map, top, div)`; 0 top is all, 0 div is 1.
     PrintMap { map: usize, top: u32, div: u32 },
-    /// `print(@map[key])`; the arguments are key and value.
-    PrintMapValue { map: usize, key: Type, value: Type },
+    /// `print(@map[key])` of an aggregate: the argument is the key as the map stores it; the value
+    /// is read when the event is handled.
+    PrintMapValue { map: usize },
     Clear { map: usize },
     Zero { map: usize },
     /// `time(format)`

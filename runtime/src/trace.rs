@@ -149,6 +149,9 @@ impl Trace {
 
     /// Runs the `begin` probes and hands over what they said.
     pub fn run_begin(&mut self, sink: &mut dyn Sink) -> Result<Status, TraceError> {
+        if let Some(control) = &self.parts.control {
+            control.set_start(u64::try_from(crate::system::nanoseconds_since_boot()).unwrap_or(0));
+        }
         self.set_gate(true);
         self.run(|attach| matches!(attach, Attach::Begin))?;
         self.drain_all(sink);

@@ -190,12 +190,12 @@ fn print_map_value(
             let operand = Operand::void(span);
             lowerer.unknown(&operand).map(|()| operand)
         }
-        (ty @ Type::Aggregate(_), Some(address)) => {
+        (Type::Aggregate(_), Some(address)) => {
             let key_ty = match &lowerer.env.map(name, span).key {
                 crate::semantics::environment::KeyInfo::Keyed(key) => key.clone(),
                 _ => Type::Void,
             };
-            let event = EventPlan::PrintMapValue { map: entry.map.0 as usize, key: key_ty.clone(), value: ty.clone() };
+            let event = EventPlan::PrintMapValue { map: entry.map.0 as usize };
             let key = Operand::memory(key_ty.clone(), address.clone(), span);
             let key = if key_ty.is_scalar() { lowerer.in_memory(&key_ty, address.clone(), span) } else { key };
             lowerer.send(event, &[key], &[key_ty])?;

@@ -15,7 +15,7 @@ use super::sink::{MapPrint, Severity, Sink, TextSource};
 use crate::decode::decode;
 use crate::maps::{self, LiveMap, MapError};
 use crate::text::{self, EventFormat, FormatError, TextOptions};
-use crate::value::{Resolve, Value};
+use crate::value::Resolve;
 
 /// An event that the plan describes in a way that makes no sense: a bug of the compiler.
 #[derive(Debug, thiserror::Error)]
@@ -36,11 +36,14 @@ pub struct Actions {
     buffer: String,
 }
 
+/// Calls back with what resolves the values of a map.
+pub type ResolveFor<'a> = dyn Fn(&LiveMap, &mut dyn FnMut(&dyn Resolve)) + 'a;
+
 /// What an action may use.
 pub struct Context<'a> {
     pub resolve: &'a dyn Resolve,
     /// Resolves for a map, whose formats may be those of an earlier cell.
-    pub resolve_for: &'a dyn Fn(&LiveMap, &mut dyn FnMut(&dyn Resolve)),
+    pub resolve_for: &'a ResolveFor<'a>,
     pub losses: &'a mut LossCounters,
     pub is_interrupted: &'a dyn Fn() -> bool,
 }
@@ -49,7 +52,7 @@ enum Action {
     Printf { format: EventFormat, stream: Stream },
     Print { ty: Type },
     PrintMap { map: Arc<LiveMap>, top: u32, div: u32 },
-    PrintMapValue { name: String, pair: Type },
+    PrintMapValue { map: Arc<LiveMap> },
     Clear { map: Arc<LiveMap> },
     Zero { map: Arc<LiveMap> },
     Time { format: String },
@@ -92,11 +95,11 @@ impl Actions {
             }
             Action::Print { ty } => sink.value(decode(ty, arguments, context.resolve)),
             Action::PrintMap { map, top, div } => print_map(map, *top, *div, context, sink),
-            Action::PrintMapValue { name, pair } => {
-                if let Value::Tuple(values) = decode(pair, arguments, context.resolve)
-                    && let Ok([key, value]) = <[Value; 2]>::try_from(values)
-                {
-                    sink.map_value(name, key, value);
+            Action::PrintMapValue { map } => {
+                let key = arguments.get(..map.plan().key_size as usize).unwrap_or(arguments);
+                match maps::entry(map, key, context.resolve) {
+                    Ok((key, value)) => sink.map_value(&map.name(), key, value),
+                    Err(error) => sink.message(Severity::Error, &error.to_string(), None),
                 }
             }
             Action::Clear { map } => tell(maps::clear(map), sink),
@@ -137,10 +140,7 @@ fn compile(index: usize, event: &EventPlan, maps: &[Arc<LiveMap>]) -> Result<Act
         EventPlan::PrintMap { map: number, top, div } => {
             Action::PrintMap { map: map(*number)?, top: *top, div: *div }
         }
-        EventPlan::PrintMapValue { map: number, key, value } => Action::PrintMapValue {
-            name: map(*number)?.user().map(|user| user.name.clone()).unwrap_or_default(),
-            pair: Type::tuple(vec![key.clone(), value.clone()]),
-        },
+        EventPlan::PrintMapValue { map: number } => Action::PrintMapValue { map: map(*number)? },
         EventPlan::Clear { map: number } => Action::Clear { map: map(*number)? },
         EventPlan::Zero { map: number } => Action::Zero { map: map(*number)? },
         EventPlan::Time { format } => Action::Time { format: format.clone() },

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
-use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 
 use memmap2::{MmapOptions, MmapRaw};
 use probebook_compiler::plan::Control;
@@ -31,6 +31,13 @@ impl ControlPage {
     /// Lets programs run, or makes them do nothing.
     pub fn set_gate(&self, open: bool) {
         self.word(Control::GATE).store(u32::from(open), Ordering::SeqCst);
+    }
+
+    /// Notes when the script started, in nanoseconds since boot: `elapsed` counts from there.
+    pub fn set_start(&self, nanoseconds: u64) {
+        // SAFETY: as in `word`; the offset is a multiple of eight.
+        let start = unsafe { AtomicU64::from_ptr(self.map.as_mut_ptr().add(Control::START as usize).cast()) };
+        start.store(nanoseconds, Ordering::SeqCst);
     }
 
     pub fn gate_is_open(&self) -> bool {

@@ -48,7 +48,7 @@ impl MapIo<'_> {
 
     fn read_batches(self) -> io::Result<Contents> {
         let mut contents = Contents::default();
-        let batch = (BATCH_BYTES / (self.key_size + self.value_size).max(1)).clamp(SMALLEST_BATCH, LARGEST_BATCH);
+        let batch = self.batch_size();
         let mut keys = vec![0u8; self.key_size * batch];
         let mut values = vec![0u8; self.value_size * batch];
         let mut position: Option<Vec<u8>> = None;
@@ -87,9 +87,9 @@ impl MapIo<'_> {
 
     fn read_one_by_one(self) -> io::Result<Contents> {
         let mut contents = Contents::default();
-        for key in self.keys()? {
-            if let Some(value) = self.lookup(&key)? {
-                contents.keys.extend_from_slice(&key);
+        for key in self.keys_one_by_one()?.chunks_exact(self.key_size.max(1)) {
+            if let Some(value) = self.lookup(key)? {
+                contents.keys.extend_from_slice(key);
                 contents.values.extend_from_slice(&value);
                 contents.count += 1;
             }
@@ -97,8 +97,12 @@ impl MapIo<'_> {
         Ok(contents)
     }
 
-    /// Every key, found one after the other.
-    pub fn keys(self) -> io::Result<Vec<Vec<u8>>> {
+    /// Every key, packed one behind the other.
+    pub fn keys(self) -> io::Result<Vec<u8>> {
+        self.read_all().map(|contents| contents.keys)
+    }
+
+    fn keys_one_by_one(self) -> io::Result<Vec<u8>> {
         let mut keys = Vec::new();
         let mut last: Option<Vec<u8>> = None;
         loop {
@@ -111,7 +115,7 @@ impl MapIo<'_> {
                 Err(error) if error.raw_os_error() == Some(libc::ENOENT) => return Ok(keys),
                 Err(error) => return Err(error),
             }
-            keys.push(next.clone());
+            keys.extend_from_slice(&next);
             last = Some(next);
         }
     }
@@ -148,6 +152,52 @@ impl MapIo<'_> {
             Err(error) if error.raw_os_error() != Some(libc::ENOENT) => Err(error),
             _ => Ok(()),
         }
+    }
+
+    /// Removes many keys, packed one behind the other.
+    pub fn delete_many(self, keys: &[u8]) -> io::Result<()> {
+        self.change_many(bpf_cmd::BPF_MAP_DELETE_BATCH, keys, None, |key| self.delete(key))
+    }
+
+    /// Sets the values of many keys, packed one behind the other, to `value`.
+    pub fn update_many(self, keys: &[u8], value: &[u8]) -> io::Result<()> {
+        self.change_many(bpf_cmd::BPF_MAP_UPDATE_BATCH, keys, Some(value), |key| self.update(key, value))
+    }
+
+    /// Changes keys in batches; what a batch stops at is done by `one`, and so is everything on
+    /// kernels that have no such batch for the map's type.
+    fn change_many(
+        self,
+        command: bpf_cmd,
+        keys: &[u8],
+        value: Option<&[u8]>,
+        one: impl Fn(&[u8]) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let size = self.key_size.max(1);
+        let mut rest = keys;
+        while !rest.is_empty() {
+            let count = (rest.len() / size).min(self.batch_size());
+            let mut batch = rest.get(..count * size).unwrap_or_default().to_vec();
+            let mut values = value.map(|value| value.repeat(count)).unwrap_or_default();
+            if value.is_some_and(|value| value.len() != self.value_size) {
+                return Err(io::Error::from_raw_os_error(libc::EINVAL));
+            }
+            let mut attr = self.batch_attribute(&mut batch, &mut values, count as u32);
+            // SAFETY: both buffers hold `count` elements of the map's sizes; deleting reads no values.
+            let result = unsafe { bpf(command, &mut attr) };
+            // SAFETY: the kernel has updated the count in the same member of the union.
+            let done = if result.is_ok() { count } else { unsafe { attr.batch.count } as usize };
+            rest = rest.get(done.min(count) * size..).unwrap_or_default();
+            if let (Err(_), Some(key)) = (result, rest.get(..size)) {
+                one(key)?;
+                rest = rest.get(size..).unwrap_or_default();
+            }
+        }
+        Ok(())
+    }
+
+    fn batch_size(self) -> usize {
+        (BATCH_BYTES / (self.key_size + self.value_size).max(1)).clamp(SMALLEST_BATCH, LARGEST_BATCH)
     }
 
     /// Makes an array unchangeable from user space, so that the verifier may rely on its values.

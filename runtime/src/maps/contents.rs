@@ -56,6 +56,15 @@ fn scalar_entry(
     Ok(is_present.then(|| (Value::Null, decode_value(map, user, &value, resolve))))
 }
 
+/// One entry by the bytes of its key; a missing one reads as zero, as it does in a script.
+pub fn entry(map: &LiveMap, key: &[u8], resolve: &dyn Resolve) -> Result<(Value, Value), MapError> {
+    let Some(user) = map.user() else { return Err(MapError::Unknown(map.name())) };
+    let shown = user.key.as_ref().map_or(Value::Null, |ty| decode(ty, key, resolve));
+    let found = map.io().lookup(key).map_err(|source| access(map, source))?;
+    let value = found.map_or_else(|| Value::zero(&user.value), |bytes| decode_value(map, user, &bytes, resolve));
+    Ok((shown, value))
+}
+
 /// A value with all its copies.
 fn decode_value(map: &LiveMap, user: &UserMap, value: &[u8], resolve: &dyn Resolve) -> Value {
     let (_, stride) = map.copies();
@@ -101,7 +110,7 @@ pub fn clear(map: &LiveMap) -> Result<(), MapError> {
     let io = map.io();
     let cleared = match map.user() {
         Some(UserMap { key: None, .. }) => io.update(&SCALAR_KEY, &vec![0; io.value_size]),
-        _ => io.keys().and_then(|keys| keys.iter().try_for_each(|key| io.delete(key))),
+        _ => io.keys().and_then(|keys| io.delete_many(&keys)),
     };
     cleared.map_err(|source| access(map, source))
 }
@@ -111,10 +120,7 @@ pub fn zero(map: &LiveMap) -> Result<(), MapError> {
     let io = map.io();
     let zeroed = match map.user() {
         Some(user @ UserMap { key: None, .. }) => zero_scalar(map, user),
-        _ => {
-            let zeros = vec![0; io.value_size];
-            io.keys().and_then(|keys| keys.iter().try_for_each(|key| io.update(key, &zeros)))
-        }
+        _ => io.keys().and_then(|keys| io.update_many(&keys, &vec![0; io.value_size])),
     };
     zeroed.map_err(|source| access(map, source))
 }

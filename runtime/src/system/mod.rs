@@ -73,7 +73,7 @@ impl System {
 }
 
 /// CLOCK_BOOTTIME.
-fn nanoseconds_since_boot() -> i64 {
+pub fn nanoseconds_since_boot() -> i64 {
     let time = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME);
     time.map_or(0, |time| time.tv_sec().saturating_mul(1_000_000_000).saturating_add(time.tv_nsec()))
 }

@@ -1,7 +1,7 @@
 //! Reads a tracepoint's `format` file (kernel: `Documentation/trace/events.rst`).
 //!
 //! ```text
-//! field:const char * filename;	offset:24;	size:8;	signed:0;
+//! field:const char * filename; offset:24; size:8; signed:0;
 //! ```
 
 use crate::kernel_info::KernelInfo;
