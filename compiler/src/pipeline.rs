@@ -5,9 +5,9 @@ use crate::diagnostics::{Diagnostic, Sources};
 use crate::ir::Module;
 use crate::kernel_info::KernelInfo;
 use crate::plan::{Plan, Settings};
-use crate::semantics::environment::{Environment, LiveMap};
+use crate::semantics::environment::{Declaration, Environment, LiveMap};
 use crate::semantics::{self, Analysis};
-use crate::syntax::ast::{Script, SourceId, Span};
+use crate::syntax::ast::{SourceId, Span};
 use crate::syntax;
 
 /// A script to compile, and what surrounds it.
@@ -18,6 +18,8 @@ pub struct Request<'a> {
     pub info: &'a dyn KernelInfo,
     /// The session's maps, whose types are fixed.
     pub live_maps: &'a [LiveMap],
+    /// `let @name = …` of earlier cells.
+    pub declarations: &'a [(String, Declaration)],
     /// Positional parameters, `$1` first.
     pub parameters: &'a [String],
     /// Settings from the environment and from earlier cells.
@@ -32,6 +34,8 @@ pub struct Request<'a> {
 pub struct Compiled {
     pub plan: Plan,
     pub warnings: Vec<Diagnostic>,
+    /// `let @name = …` of this script and of earlier cells.
+    pub declarations: Vec<(String, Declaration)>,
     /// The typed intermediate form, for `-d ir` and snapshots.
     pub module: Module,
 }
@@ -40,7 +44,9 @@ pub struct Compiled {
 pub fn compile(request: &Request) -> Result<Compiled, Vec<Diagnostic>> {
     let text = request.sources.get(request.source).map_or("", |source| source.text.as_str());
     let script = syntax::parse(text, request.source)?;
-    let (analysis, settings) = analyse(&script, request)?;
+    let mut environment = environment(request);
+    let analysis = semantics::analyse(&script, &mut environment, request.info, request.pid)?;
+    let declarations = environment.declarations();
     let Analysis { mut module, mut builder, probes, warnings } = analysis;
     let scratch = codegen::place_slots(&mut module);
     if scratch > 0 {
@@ -58,18 +64,19 @@ pub fn compile(request: &Request) -> Result<Compiled, Vec<Diagnostic>> {
         time_formats: builder.time_formats,
         cgroup_filters: builder.cgroup_filters,
         losses: builder.losses,
-        settings,
+        settings: environment.settings,
     };
-    Ok(Compiled { plan, warnings, module })
+    Ok(Compiled { plan, warnings, declarations, module })
 }
 
-fn analyse(script: &Script, request: &Request) -> Result<(Analysis, Settings), Vec<Diagnostic>> {
+/// What the script's surroundings have settled before it is looked at.
+fn environment(request: &Request) -> Environment {
     let mut environment = Environment::with_live_maps(request.live_maps);
+    environment.declare(request.declarations);
     environment.parameters = request.parameters.to_vec();
     environment.allow_unsafe = request.allow_unsafe;
     environment.settings = request.settings.clone();
-    let analysis = semantics::analyse(script, &mut environment, request.info, request.pid)?;
-    Ok((analysis, environment.settings))
+    environment
 }
 
 /// A fault of ours or a limit of BPF, shown where it arose.

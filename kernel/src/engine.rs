@@ -5,7 +5,7 @@ use probebook_compiler::diagnostics::{Diagnostic, Sources};
 use probebook_compiler::pipeline::{self, Compiled, Request};
 use probebook_compiler::plan::{MapRole, Plan, Settings};
 use probebook_compiler::semantics::config;
-use probebook_compiler::semantics::environment::LiveMap;
+use probebook_compiler::semantics::environment::{Declaration, LiveMap};
 use probebook_compiler::syntax::ast::{SourceId, Span};
 use probebook_runtime::events::{LossKind, LossReport};
 use probebook_runtime::loader::program::LoadError;
@@ -16,9 +16,39 @@ pub struct Script<'a> {
     pub sources: &'a Sources,
     pub source: SourceId,
     pub live_maps: &'a [LiveMap],
+    /// What earlier cells have defined.
+    pub definitions: &'a Definitions,
     pub parameters: &'a [String],
     pub pid: Option<u32>,
     pub allow_unsafe: bool,
+}
+
+/// What cells define for those after them.
+#[derive(Clone, Debug)]
+pub struct Definitions {
+    pub settings: Settings,
+    pub maps: Vec<(String, Declaration)>,
+}
+
+impl Default for Definitions {
+    /// No maps, and settings from `BPFTRACE_…` variables; what is not valid there is left as it was.
+    fn default() -> Definitions {
+        let mut settings = Settings::default();
+        for (name, value) in std::env::vars() {
+            if name.starts_with("BPFTRACE_") {
+                config::apply_environment(&mut settings, &name, &value);
+            }
+        }
+        Definitions { settings, maps: Vec::new() }
+    }
+}
+
+impl Definitions {
+    /// Takes over what a cell has defined.
+    pub fn update(&mut self, compiled: &Compiled) {
+        self.settings = compiled.plan.settings.clone();
+        self.maps.clone_from(&compiled.declarations);
+    }
 }
 
 /// Compiles a script against the running system.
@@ -29,23 +59,13 @@ pub fn compile(session: &Session, script: &Script) -> Result<Compiled, Vec<Diagn
         info: session.system().as_ref(),
         live_maps: script.live_maps,
         parameters: script.parameters,
-        settings: settings_from_environment(),
+        declarations: &script.definitions.maps,
+        settings: script.definitions.settings.clone(),
         pid: script.pid,
         allow_unsafe: script.allow_unsafe,
         options: Options { cpu: Cpu::V3 },
     };
     pipeline::compile(&request)
-}
-
-/// Settings from `BPFTRACE_…` variables; what is not valid is left as it was.
-fn settings_from_environment() -> Settings {
-    let mut settings = Settings::default();
-    for (name, value) in std::env::vars() {
-        if name.starts_with("BPFTRACE_") {
-            config::apply_environment(&mut settings, &name, &value);
-        }
-    }
-    settings
 }
 
 /// A trace that could not be started, shown in the script: each failure has a position.

@@ -24,8 +24,8 @@ use crate::symbols::Formats;
 use crate::value::{MapSnapshot, Resolve};
 
 pub(crate) use child::Target;
-use wake::Wake;
 pub use wake::TraceHandle;
+use wake::Wake;
 
 /// Time between two looks into the ring buffer: while there is something to read, and at most.
 const BUSY: Duration = Duration::from_millis(1);
@@ -41,7 +41,9 @@ pub enum Status {
     /// The script called `exit()`, or failed.
     Exited(ExitRequest),
     /// The `-c` command has ended; `None` if by a signal.
-    ChildExited { code: Option<i32> },
+    ChildExited {
+        code: Option<i32>,
+    },
     /// [`TraceHandle::interrupt`] was called.
     Interrupted,
 }
@@ -104,7 +106,8 @@ pub struct Trace {
 
 impl Trace {
     pub(crate) fn new(shared: Arc<Shared>, plan: Plan, maps: Vec<Arc<LiveMap>>, parts: Parts) -> Trace {
-        let touched: BTreeSet<String> = maps.iter().filter_map(|map| map.user()).map(|user| user.name.clone()).collect();
+        let touched: BTreeSet<String> =
+            maps.iter().filter_map(|map| map.user()).map(|user| user.name.clone()).collect();
         let summary = Summary {
             touched_maps: touched.into_iter().collect(),
             map_time: parts.map_time,

@@ -41,8 +41,17 @@ def environment(tmp_path_factory):
         "JUPYTER_PATH": str(prefix / "share" / "jupyter"),
         "JUPYTER_CONFIG_DIR": str(prefix / "config"),
         "JUPYTER_RUNTIME_DIR": str(prefix / "runtime"),
+        "JUPYTERLAB_SETTINGS_DIR": str(quiet_settings(prefix / "settings")),
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
     }
+
+
+def quiet_settings(folder):
+    """JupyterLab's settings: it neither looks for news nor asks whether it may."""
+    path = folder / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
+    path.parent.mkdir(parents=True)
+    path.write_text('{"fetchNews": "false", "checkForUpdates": false}')
+    return folder
 
 
 @pytest.fixture

@@ -24,8 +24,6 @@ def lab_server(folder, environment):
     command = [
         *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--port=0", "--ip=127.0.0.1"),
         *("--expose-app-in-browser", f"--notebook-dir={folder}", f"--IdentityProvider.token={TOKEN}"),
-        # Neither looks for news nor asks whether it may.
-        "--LabApp.news_url=",
     ]
     log = folder.parent / "lab.log"
     with open(log, "w") as output, subprocess.Popen(command, env=environment, stderr=output) as server:

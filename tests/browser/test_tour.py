@@ -15,10 +15,7 @@ PICTURES = """
   .filter((picture) => picture)
   .map((picture) => {
     const box = picture.getBoundingClientRect();
-    return {
-      x: box.x + scrollX, y: box.y + scrollY, width: box.width, height: box.height,
-      text: picture.textContent,
-    };
+    return { x: box.x + scrollX, y: box.y + scrollY, width: box.width, height: box.height };
   })
 """
 LARGEST_PICTURE = 40 * 1024
@@ -111,8 +108,7 @@ def test_the_page_is_complete_and_its_pictures_are_seen(tour, browser):
     pictures = browser.evaluate(PICTURES)
     assert len(pictures) >= 6
     for number, picture in enumerate(pictures):
-        text = picture.pop("text")
-        assert picture["width"] > 300 and picture["height"] > 80, text[:80]
+        assert picture["width"] > 300 and picture["height"] > 60, f"picture {number} is small"
         browser.screenshot(SCREENSHOTS / f"tour-{number}.png", clip=picture)
-        assert browser.colours(picture) > 8, f"nothing is drawn: {text[:80]}"
+        assert browser.colours(picture) > 8, f"picture {number} shows nothing"
     assert not browser.complaints

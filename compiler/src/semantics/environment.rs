@@ -85,6 +85,25 @@ impl Environment {
         environment
     }
 
+    /// Takes over `let @name = …` of earlier cells, for maps that do not exist yet.
+    pub fn declare(&mut self, declarations: &[(String, Declaration)]) {
+        for (name, declared) in declarations {
+            let map = self.map(name, Span::default());
+            if map.fixed_by.is_none() {
+                map.declared = Some(*declared);
+            }
+        }
+    }
+
+    /// The declarations that hold for later cells.
+    pub fn declarations(&self) -> Vec<(String, Declaration)> {
+        let declared = |(name, map): (&String, &MapInfo)| {
+            let declared = map.declared.filter(|_| map.fixed_by.is_none())?;
+            Some((name.clone(), declared))
+        };
+        self.maps.iter().filter_map(declared).collect()
+    }
+
     /// The map's entry, made at its first use.
     pub fn map(&mut self, name: &str, span: Span) -> &mut MapInfo {
         if !self.maps.contains_key(name) {

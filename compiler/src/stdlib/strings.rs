@@ -52,7 +52,7 @@ fn str(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
     let space = match &data.ty {
         Type::Void => return Ok(data),
         // `str($1)`, `str("literal")`, `str(comm)`: it is a string already.
-        Type::String { .. } => return Ok(Operand { span: call.span, ..data }),
+        Type::String { .. } => return cut(lowerer, call, data, length.first()),
         Type::Pointer { space: AddressSpace::Unknown, .. } => lowerer.probe.address_space,
         Type::Pointer { space, .. } => *space,
         ty if ty.is_integer() => {
@@ -70,19 +70,47 @@ fn str(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
             return Err(lowerer.error("type-mismatch", data.span, message));
         }
     };
-    let (capacity, size) = match length.first() {
+    // Without a length the string may fill its capacity: that it has no NUL then tells readers that
+    // it was cut. The kernel writes its NUL one byte further.
+    let (capacity, size, room) = match length.first() {
         None => {
             let capacity = lowerer.env.settings.max_strlen;
-            (capacity, Ir::int(i64::from(capacity)))
+            (capacity, Ir::int(i64::from(capacity) + 1), capacity + 1)
         }
-        Some(length) => string_size(lowerer, length)?,
+        Some(length) => {
+            let (capacity, size) = string_size(lowerer, length)?;
+            (capacity, size, capacity)
+        }
     };
     let ty = Type::String { capacity };
-    let slot = Ir::Slot(lowerer.slot_for(&ty));
-    lowerer.emit(Stmt::Zero { to: slot.clone(), size: capacity, align: if capacity >= 8 { 8 } else { 1 } });
+    let room = room.next_multiple_of(8);
+    let slot = Ir::Slot(lowerer.new_slot(room, 8));
+    lowerer.emit(Stmt::Zero { to: slot.clone(), size: room, align: 8 });
     let address = lowerer.register(data)?;
     let space = if space == AddressSpace::Unknown { AddressSpace::Kernel } else { space };
     read_string(lowerer, slot.clone(), size, address, space);
+    Ok(Operand::memory(ty, slot, call.span))
+}
+
+/// A string that BPF has already, cut to a length with its NUL.
+fn cut(
+    lowerer: &mut Lowerer,
+    call: &CallSite,
+    string: Operand,
+    length: Option<&crate::syntax::ast::TypeOrExpr>,
+) -> Lowered<Operand> {
+    let Some(length) = length else { return Ok(Operand { span: call.span, ..string }) };
+    let (capacity, size) = string_size(lowerer, length)?;
+    let ty = Type::String { capacity: capacity.min(string.ty.size().max(1)) };
+    let slot = Ir::Slot(lowerer.slot_for(&ty));
+    lowerer.store(slot.clone(), &string, &ty)?;
+    // The last byte that the length leaves room for is the NUL.
+    let end = lowerer.bind(Scalar::I64, Ir::Opaque(Box::new(size)));
+    let inside = Ir::binary(Op::ULt, Ir::binary(Op::Sub, end.clone(), Ir::int(1)), Ir::int(i64::from(ty.size())));
+    let last = Ir::binary(Op::Sub, end, Ir::int(1));
+    let address = Ir::Offset { base: Box::new(slot.clone()), by: Box::new(last) };
+    let then = vec![Stmt::Store { ty: Scalar::I8, address, value: Ir::Const { ty: Scalar::I8, value: 0 } }];
+    lowerer.emit(Stmt::If { condition: inside, then, otherwise: vec![] });
     Ok(Operand::memory(ty, slot, call.span))
 }
 

@@ -15,7 +15,7 @@ use probebook_compiler::pipeline::Compiled;
 use probebook_runtime::{Session, SessionOptions, StartOptions, Status, Trace, TraceHandle};
 
 use super::terminal::{Format, Terminal};
-use crate::engine::{self, PlanPlaces, Script};
+use crate::engine::{self, Definitions, PlanPlaces, Script};
 
 #[derive(Args)]
 pub struct Arguments {
@@ -119,6 +119,7 @@ fn run_script(arguments: &Arguments) -> Result<u8, Failure> {
         sources: &sources,
         source,
         live_maps: &[],
+        definitions: &Definitions::default(),
         parameters,
         pid: arguments.pid,
         allow_unsafe: arguments.allow_unsafe,

@@ -45,6 +45,7 @@ impl Notebook {
         if !compiled.warnings.is_empty() {
             output.stderr(&errors::warnings(&compiled.warnings, &sources));
         }
+        self.state().definitions.update(&compiled);
         if compiled.plan.probes.is_empty() {
             return Ok(());
         }
@@ -79,10 +80,12 @@ impl Notebook {
         let all = state.origins.live_maps(&plans);
         let others: Vec<_> = all.iter().filter(|live| !state.origins.belongs_to(&live.map.name, cell)).cloned().collect();
         let allow_unsafe = state.allow_unsafe;
+        let definitions = state.definitions.clone();
         drop(state);
         let compile = |live_maps: &[_]| {
             let parameters = &run.parameters;
-            let script = Script { sources, source, live_maps, parameters, pid: run.pid, allow_unsafe };
+            let definitions = &definitions;
+            let script = Script { sources, source, live_maps, definitions, parameters, pid: run.pid, allow_unsafe };
             engine::compile(&self.session, &script)
         };
         let result = match compile(&all) {

@@ -11,6 +11,7 @@ use super::jobs::Jobs;
 use super::magics::{self, Command, PrintMode};
 use super::tables::MapOrigins;
 use super::{complete, documentation, errors, probe_list, words};
+use crate::engine::Definitions;
 use crate::jupyter::{
     CompletionMatch, Completeness, Completion, ErrorReport, ExecuteOutcome, ExecuteRequest, HelpLink, Interpreter,
     KernelInfo, LanguageInfo, MimeBundle, Output,
@@ -28,6 +29,7 @@ pub struct Notebook {
 #[derive(Default)]
 pub(super) struct State {
     pub origins: MapOrigins,
+    pub definitions: Definitions,
     pub allow_unsafe: bool,
     pub print: PrintMode,
 }

@@ -2,7 +2,8 @@
 //!
 //! The cases are data; `tests/conformance/README.md` describes their format. A case that cannot
 //! run here is skipped and says why; it never passes by doing nothing.
-//! `CONFORMANCE=words` runs only the cases whose `file: name` holds the words.
+//! `CONFORMANCE=words` runs only the cases whose `file: name` holds the words,
+//! `PROBEBOOK=path` tests another binary.
 
 mod case;
 mod judge;

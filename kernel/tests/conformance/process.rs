@@ -64,7 +64,7 @@ pub fn run(case: &Case, place: &Place) -> Result<Run, String> {
     let pid = before.as_ref().map(|group| group.0.id().to_string()).unwrap_or_default();
     let fill = |text: &str| fill(text).replace("{{pid}}", &pid);
 
-    let mut command = Command::new(env!("CARGO_BIN_EXE_probebook"));
+    let mut command = Command::new(std::env::var("PROBEBOOK").unwrap_or(env!("CARGO_BIN_EXE_probebook").into()));
     command.arg("run").args(case.args.iter().map(|argument| fill(argument)));
     let script = fill(&case.script);
     if case.by_file {

@@ -98,9 +98,7 @@ pub fn attach(
         Attach::RawTracepoint { name } => raw_tracepoint::attach(target, name),
         Attach::Software { event, period } => software::attach(target, *event, *period, surroundings),
         Attach::Hardware { event, period } => hardware::attach(target, *event, *period, surroundings),
-        Attach::Uprobe { path, offset, returns, .. } => {
-            uprobe::attach(target, path, *offset, *returns, surroundings)
-        }
+        Attach::Uprobe { path, offset, returns, .. } => uprobe::attach(target, path, *offset, *returns, surroundings),
         Attach::Kprobe { symbol, offset, returns } => kprobe::attach(target, symbol, *offset, *returns),
         Attach::Fentry { .. } | Attach::Iter { .. } | Attach::Watchpoint { .. } => unsupported::attach(&probe.attach),
     };

@@ -4,8 +4,8 @@ use std::fs;
 use std::os::fd::AsFd;
 
 use super::{Attachment, Reason, Surroundings, Target};
-use crate::loader::perf::{self, Event};
 use crate::loader::link;
+use crate::loader::perf::{self, Event};
 
 /// Opens an event, hangs the program on it and lets it fire.
 pub fn hang(event: &Event, on: perf::Target, target: Target<'_>) -> Result<Attachment, Reason> {
@@ -17,7 +17,11 @@ pub fn hang(event: &Event, on: perf::Target, target: Target<'_>) -> Result<Attac
 }
 
 /// Hangs the program on an event of each CPU, or of each thread of the process of interest.
-pub fn hang_everywhere(event: &Event, target: Target<'_>, around: &Surroundings<'_>) -> Result<Vec<Attachment>, Reason> {
+pub fn hang_everywhere(
+    event: &Event,
+    target: Target<'_>,
+    around: &Surroundings<'_>,
+) -> Result<Vec<Attachment>, Reason> {
     match around.pid {
         Some(pid) => hang_on_threads(event, pid, target),
         None => {

@@ -137,9 +137,7 @@ fn compile(index: usize, event: &EventPlan, maps: &[Arc<LiveMap>]) -> Result<Act
             Action::Printf { format: format(text, arguments)?, stream: stream.clone() }
         }
         EventPlan::Print { value } => Action::Print { ty: value.clone() },
-        EventPlan::PrintMap { map: number, top, div } => {
-            Action::PrintMap { map: map(*number)?, top: *top, div: *div }
-        }
+        EventPlan::PrintMap { map: number, top, div } => Action::PrintMap { map: map(*number)?, top: *top, div: *div },
         EventPlan::PrintMapValue { map: number } => Action::PrintMapValue { map: map(*number)? },
         EventPlan::Clear { map: number } => Action::Clear { map: map(*number)? },
         EventPlan::Zero { map: number } => Action::Zero { map: map(*number)? },

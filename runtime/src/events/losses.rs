@@ -64,7 +64,11 @@ impl LossCounters {
     pub fn totals(&self) -> Vec<LossReport> {
         let counted = self.losses.iter().map(|loss| (loss.kind.clone(), loss.told));
         let missed = self.missed.iter().map(|(probe, count)| (LossKind::Missed { probe: probe.clone() }, *count));
-        counted.chain(missed).filter(|(_, total)| *total > 0).map(|(kind, total)| LossReport { kind, new: 0, total }).collect()
+        counted
+            .chain(missed)
+            .filter(|(_, total)| *total > 0)
+            .map(|(kind, total)| LossReport { kind, new: 0, total })
+            .collect()
     }
 }
 

@@ -23,8 +23,7 @@ pub(crate) fn attribute() -> bpf_attr {
 pub(crate) unsafe fn bpf(command: bpf_cmd, attr: &mut bpf_attr) -> io::Result<i64> {
     let attr: *mut bpf_attr = attr;
     // SAFETY: `attr` is a live attribute of the size given; the caller answers for its pointers.
-    let result =
-        unsafe { libc::syscall(libc::SYS_bpf, command as libc::c_long, attr, mem::size_of::<bpf_attr>()) };
+    let result = unsafe { libc::syscall(libc::SYS_bpf, command as libc::c_long, attr, mem::size_of::<bpf_attr>()) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 

@@ -185,8 +185,13 @@ impl MapIo<'_> {
             let mut attr = self.batch_attribute(&mut batch, &mut values, count as u32);
             // SAFETY: both buffers hold `count` elements of the map's sizes; deleting reads no values.
             let result = unsafe { bpf(command, &mut attr) };
-            // SAFETY: the kernel has updated the count in the same member of the union.
-            let done = if result.is_ok() { count } else { unsafe { attr.batch.count } as usize };
+            let done = match &result {
+                Ok(_) => count,
+                // There are no such batches; the count was not touched.
+                Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | ENOTSUPP)) => 0,
+                // SAFETY: the kernel has updated the count in the same member of the union.
+                Err(_) => (unsafe { attr.batch.count }) as usize,
+            };
             rest = rest.get(done.min(count) * size..).unwrap_or_default();
             if let (Err(_), Some(key)) = (result, rest.get(..size)) {
                 one(key)?;

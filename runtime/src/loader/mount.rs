@@ -17,9 +17,8 @@ pub fn detached(kind: &CStr) -> io::Result<OwnedFd> {
     // SAFETY: the name is NUL-terminated; the call returns a new descriptor or an error.
     let context = descriptor(unsafe { libc::syscall(libc::SYS_fsopen, kind.as_ptr(), FSOPEN_CLOEXEC) })?;
     // SAFETY: this command takes neither key nor value.
-    let created = unsafe {
-        libc::syscall(libc::SYS_fsconfig, context.as_raw_fd(), FSCONFIG_CMD_CREATE, 0usize, 0usize, 0usize)
-    };
+    let created =
+        unsafe { libc::syscall(libc::SYS_fsconfig, context.as_raw_fd(), FSCONFIG_CMD_CREATE, 0usize, 0usize, 0usize) };
     if created < 0 {
         return Err(io::Error::last_os_error());
     }

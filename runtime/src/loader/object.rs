@@ -121,11 +121,7 @@ fn replace_maps(instructions: &mut [bpf_insn], maps: &[RawFd]) -> Result<(), i32
 fn line_table(function: &Function) -> Vec<LineInfo> {
     let lines = function.line_info.line_info.iter();
     lines
-        .map(|info| LineInfo {
-            instruction: info.insn_off,
-            line: info.line_col >> 10,
-            column: info.line_col & 0x3ff,
-        })
+        .map(|info| LineInfo { instruction: info.insn_off, line: info.line_col >> 10, column: info.line_col & 0x3ff })
         .collect()
 }
 

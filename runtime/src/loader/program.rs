@@ -37,16 +37,12 @@ pub enum LoadError {
 }
 
 /// Loads every program of an object; the descriptors are in the order of the plan.
-pub fn load(
-    object: &[u8],
-    plans: &[ProgramPlan],
-    maps: &[RawFd],
-    log_size: u32,
-) -> Result<Vec<OwnedFd>, LoadError> {
+pub fn load(object: &[u8], plans: &[ProgramPlan], maps: &[RawFd], log_size: u32) -> Result<Vec<OwnedFd>, LoadError> {
     let Executables { programs, btf } = object::read(object, plans, maps)?;
     let btf = btf.and_then(|bytes| load_btf(&bytes).ok());
     let loads = programs.iter().zip(plans).enumerate().map(|(index, (executable, plan))| {
-        load_one(executable, plan.kind, btf.as_ref().map(AsFd::as_fd), log_size).map_err(|failure| failure.at(index, executable))
+        load_one(executable, plan.kind, btf.as_ref().map(AsFd::as_fd), log_size)
+            .map_err(|failure| failure.at(index, executable))
     });
     loads.collect()
 }

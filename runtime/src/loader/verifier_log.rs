@@ -40,8 +40,19 @@ fn instruction_index(line: &str) -> Option<u32> {
 /// Lines that say how the verifier went, not what it found wrong.
 fn is_noise(line: &str) -> bool {
     const PREFIXES: [&str; 13] = [
-        ";", "processed ", "verification time", "stack depth", "from ", "mark_precise", "last_idx",
-        "regs=", "parent ", "func#", "Func#", "Validating", "caller:",
+        ";",
+        "processed ",
+        "verification time",
+        "stack depth",
+        "from ",
+        "mark_precise",
+        "last_idx",
+        "regs=",
+        "parent ",
+        "func#",
+        "Func#",
+        "Validating",
+        "caller:",
     ];
     let is_state = line.split_once(": ").is_some_and(|(index, rest)| {
         index.parse::<u32>().is_ok() && (rest.starts_with('R') || rest.starts_with("frame"))
@@ -53,7 +64,10 @@ fn is_noise(line: &str) -> bool {
 fn is_register_state(line: &str) -> bool {
     let rest = line.strip_prefix("frame1: ").unwrap_or(line);
     rest.strip_prefix('R').and_then(|rest| rest.split(['=', '_']).next()).is_some_and(|number| {
-        !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()) && rest.contains('=') && rest.contains("R10=")
+        !number.is_empty()
+            && number.bytes().all(|byte| byte.is_ascii_digit())
+            && rest.contains('=')
+            && rest.contains("R10=")
     })
 }
 

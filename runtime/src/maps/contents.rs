@@ -46,11 +46,7 @@ fn keyed_entries(
 }
 
 /// `None` if the map has not been assigned since it was made or cleared.
-fn scalar_entry(
-    map: &LiveMap,
-    user: &UserMap,
-    resolve: &dyn Resolve,
-) -> Result<Option<(Value, Value)>, MapError> {
+fn scalar_entry(map: &LiveMap, user: &UserMap, resolve: &dyn Resolve) -> Result<Option<(Value, Value)>, MapError> {
     let Some(value) = map.io().lookup(&SCALAR_KEY).map_err(|source| access(map, source))? else { return Ok(None) };
     let is_present = is_present(map, user, &value);
     Ok(is_present.then(|| (Value::Null, decode_value(map, user, &value, resolve))))
@@ -139,9 +135,7 @@ fn zero_scalar(map: &LiveMap, user: &UserMap) -> io::Result<()> {
 
 /// Whether a map has user stacks or user symbols in it.
 pub fn names_processes(map: &LiveMap) -> bool {
-    map.user().is_some_and(|user| {
-        user.key.iter().chain([&user.value]).any(|ty| !process_offsets(ty).is_empty())
-    })
+    map.user().is_some_and(|user| user.key.iter().chain([&user.value]).any(|ty| !process_offsets(ty).is_empty()))
 }
 
 /// The processes whose stacks or symbols are in a map. Their mappings must be read while they live.
@@ -155,8 +149,10 @@ pub fn user_stack_processes(map: &LiveMap) -> Result<BTreeSet<u32>, MapError> {
     }
     let contents = match &user.key {
         Some(_) => map.io().read_all(),
-        None => map.io().lookup(&SCALAR_KEY).map(|value| {
-            Contents { keys: SCALAR_KEY.into(), values: value.unwrap_or_default(), count: 1 }
+        None => map.io().lookup(&SCALAR_KEY).map(|value| Contents {
+            keys: SCALAR_KEY.into(),
+            values: value.unwrap_or_default(),
+            count: 1,
         }),
     };
     let contents = contents.map_err(|source| access(map, source))?;

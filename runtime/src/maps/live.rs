@@ -32,7 +32,12 @@ pub struct LiveMap {
 }
 
 impl LiveMap {
-    pub fn create(plan: &MapPlan, cpus: u32, formats: &Arc<Formats>, budget: &Arc<Budget>) -> Result<LiveMap, MapError> {
+    pub fn create(
+        plan: &MapPlan,
+        cpus: u32,
+        formats: &Arc<Formats>,
+        budget: &Arc<Budget>,
+    ) -> Result<LiveMap, MapError> {
         let name = display_name(&plan.role);
         let bytes = footprint(plan, cpus);
         let memory = budget.reserve(bytes).map_err(|used| MapError::TooLarge {
@@ -107,11 +112,7 @@ impl LiveMap {
     /// Copies of a value that user space sees, and bytes from one to the next.
     pub fn copies(&self) -> (usize, usize) {
         let size = self.plan.value_size as usize;
-        if self.plan.kind.is_per_cpu() {
-            (self.cpus as usize, size.next_multiple_of(8))
-        } else {
-            (1, size)
-        }
+        if self.plan.kind.is_per_cpu() { (self.cpus as usize, size.next_multiple_of(8)) } else { (1, size) }
     }
 
     pub fn io(&self) -> MapIo<'_> {
@@ -128,9 +129,7 @@ impl AsFd for LiveMap {
 
 /// A descriptor of our own for the map, for aya's ring buffer reader.
 pub fn duplicate(map: &LiveMap) -> Result<MapData, aya::maps::MapError> {
-    let fd = map.as_fd().try_clone_to_owned().map_err(|io_error| {
-        aya::maps::MapError::IoError(io_error)
-    })?;
+    let fd = map.as_fd().try_clone_to_owned().map_err(aya::maps::MapError::IoError)?;
     MapData::from_fd(fd)
 }
 
@@ -148,7 +147,8 @@ fn create(plan: &MapPlan, cpus: u32) -> Result<MapData, aya::maps::MapError> {
         MapKind::RingBuffer => (0, 0),
         _ => (plan.key_size, plan.value_size),
     };
-    let object = aya_obj::Map::new_from_params(kernel_type(plan.kind) as u32, key_size, value_size, plan.max_entries, flags);
+    let object =
+        aya_obj::Map::new_from_params(kernel_type(plan.kind) as u32, key_size, value_size, plan.max_entries, flags);
     MapData::create(object, &kernel_name(&plan.role), None)
 }
 

@@ -13,7 +13,7 @@ use probebook_compiler::types::Type;
 
 use crate::loader::privilege::Refusal;
 
-pub use contents::{entry, clear, is_empty, names_processes, snapshot, user_stack_processes, zero};
+pub use contents::{clear, entry, is_empty, names_processes, snapshot, user_stack_processes, zero};
 pub use live::{LiveMap, duplicate};
 pub use table::{MapTable, Prepared};
 

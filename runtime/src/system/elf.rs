@@ -68,7 +68,11 @@ fn segment_of<'data>(segment: &impl ObjectSegment<'data>) -> Segment {
     Segment { address: segment.address(), size, file_offset }
 }
 
-fn add_symbols<'data, R: ReadRef<'data>>(elf: &object::File<'data, R>, segments: &[Segment], symbols: &mut Vec<UserSymbol>) {
+fn add_symbols<'data, R: ReadRef<'data>>(
+    elf: &object::File<'data, R>,
+    segments: &[Segment],
+    symbols: &mut Vec<UserSymbol>,
+) {
     for symbol in elf.symbols().chain(elf.dynamic_symbols()) {
         let is_function = symbol.kind() == SymbolKind::Text;
         let is_wanted = symbol.is_definition() && (is_function || symbol.kind() == SymbolKind::Data);

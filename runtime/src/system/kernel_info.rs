@@ -28,7 +28,8 @@ impl KernelInfo for System {
     fn raw_tracepoints(&self) -> Result<Arc<Vec<String>>, Unavailable> {
         if self.btf().is_empty() {
             return Err(Unavailable {
-                reason: "the raw tracepoints are not known, because this kernel does not describe its types (BTF)".into(),
+                reason: "the raw tracepoints are not known, because this kernel does not describe its types (BTF)"
+                    .into(),
                 remedy: Some("use a kernel with CONFIG_DEBUG_INFO_BTF".into()),
             });
         }
@@ -109,9 +110,8 @@ impl System {
     fn described_functions(&self) -> BTreeSet<(String, String)> {
         let described: BTreeSet<&str> = self.btf().functions().collect();
         let functions = self.kallsyms().iter().filter(|symbol| matches!(symbol.kind, 't' | 'T' | 'w' | 'W'));
-        let known = functions.filter(|symbol| {
-            !symbol.module.is_empty() && symbol.module != "bpf" || described.contains(symbol.name)
-        });
+        let known = functions
+            .filter(|symbol| !symbol.module.is_empty() && symbol.module != "bpf" || described.contains(symbol.name));
         known
             .map(|symbol| {
                 let module = if symbol.module.is_empty() { KERNEL } else { symbol.module };

@@ -22,8 +22,7 @@ const FLAGS: Option<u32> = if cfg!(target_arch = "x86_64") {
     None
 };
 /// Searched where there is no cache, as with musl.
-const DIRECTORIES: [&str; 6] =
-    ["/lib64", "/usr/lib64", "/lib", "/usr/lib", "/usr/local/lib", "/lib/x86_64-linux-gnu"];
+const DIRECTORIES: [&str; 6] = ["/lib64", "/usr/lib64", "/lib", "/usr/lib", "/usr/local/lib", "/lib/x86_64-linux-gnu"];
 
 /// The files that `name` stands for, as process `pid` sees them if one is given.
 pub fn resolve(name: &str, pid: Option<u32>) -> Vec<PathBuf> {
@@ -145,12 +144,15 @@ fn best(mut candidates: Vec<(String, PathBuf)>, name: &str) -> Vec<PathBuf> {
         return all.into_iter().collect();
     }
     // The plain `.so` is for linking, and may not be an ELF file at all.
-    candidates.sort_by_key(|(library, _)| (library == name && library.contains(".so"), !library.ends_with(".so"), library.clone()));
+    candidates.sort_by_key(|(library, _)| {
+        (library == name && library.contains(".so"), !library.ends_with(".so"), library.clone())
+    });
     candidates.pop().map(|(_, path)| path).into_iter().collect()
 }
 
 fn in_directories(name: &str, within: impl Fn(&str) -> PathBuf) -> Vec<(String, PathBuf)> {
-    let entries = DIRECTORIES.iter().flat_map(|directory| fs::read_dir(within(directory)).into_iter().flatten().flatten());
+    let entries =
+        DIRECTORIES.iter().flat_map(|directory| fs::read_dir(within(directory)).into_iter().flatten().flatten());
     let libraries = entries.filter_map(|entry| Some((entry.file_name().into_string().ok()?, entry.path())));
     libraries.filter(|(library, _)| is_version_of(library, name)).collect()
 }

@@ -1,5 +1,7 @@
 //! Whole traces on the running kernel. Each test says why it is skipped where it cannot run.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod begin;
 mod maps;
 mod probes;

@@ -17,7 +17,10 @@ fn printing_pid(kind: ProgramKind, attach: Attach) -> Plan {
     let mut script = Script::new();
     let line = script.printf("%d\n", vec![Type::U64]);
     let mut body = Body::new();
-    body.send(line, vec![binary(probebook_compiler::ir::Op::LShr, helper(Helper::GET_CURRENT_PID_TGID, vec![]), word(32))]);
+    body.send(
+        line,
+        vec![binary(probebook_compiler::ir::Op::LShr, helper(Helper::GET_CURRENT_PID_TGID, vec![]), word(32))],
+    );
     script.probe("the probe", kind, attach, body);
     script.plan()
 }

@@ -65,7 +65,8 @@ pub struct Body {
 
 impl Script {
     pub fn new() -> Script {
-        let map = |role, kind, key_size, value_size, max_entries| MapPlan { role, kind, key_size, value_size, max_entries };
+        let map =
+            |role, kind, key_size, value_size, max_entries| MapPlan { role, kind, key_size, value_size, max_entries };
         let maps = vec![
             map(MapRole::Control, MapKind::Array, 4, Control::SIZE, 1),
             map(MapRole::Events, MapKind::RingBuffer, 0, 0, 0),
@@ -106,7 +107,8 @@ impl Script {
     /// Adds a program and a probe that runs it.
     pub fn probe(&mut self, name: &str, kind: ProgramKind, attach: Attach, body: Body) {
         let number = self.module.programs.len();
-        let gate = Expr::Load { ty: Scalar::I32, address: Box::new(Expr::MapValue { map: CONTROL, offset: Control::GATE }) };
+        let gate =
+            Expr::Load { ty: Scalar::I32, address: Box::new(Expr::MapValue { map: CONTROL, offset: Control::GATE }) };
         let closed = binary(Op::Eq, gate, constant(Scalar::I32, 0));
         let mut statements =
             vec![Stmt::If { condition: closed, then: vec![Stmt::Return(None)], otherwise: Vec::new() }];
@@ -213,10 +215,7 @@ impl Body {
             returns: Scalar::Pointer,
         };
         self.statements.push(Stmt::Set(found, lookup));
-        let update = helper(
-            Helper::MAP_UPDATE_ELEM,
-            vec![Expr::Map(map), Expr::Slot(key), Expr::Slot(one), word(0)],
-        );
+        let update = helper(Helper::MAP_UPDATE_ELEM, vec![Expr::Map(map), Expr::Slot(key), Expr::Slot(one), word(0)]);
         self.statements.push(Stmt::If {
             condition: binary(Op::Ne, Expr::Var(found), constant(Scalar::Pointer, 0)),
             then: vec![Stmt::AtomicAdd { ty: Scalar::I64, address: Expr::Var(found), value: word(1) }],

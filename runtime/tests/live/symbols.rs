@@ -30,10 +30,7 @@ fn stacks_at(name: &str, user: bool) -> Plan {
     let pid = binary(Op::LShr, helper(Helper::GET_CURRENT_PID_TGID, vec![]), word(32));
     body.store(offset(Expr::Slot(key), 8), if user { pid } else { word(0) });
     body.store(Expr::Slot(one), word(1));
-    body.evaluate(helper(
-        Helper::MAP_UPDATE_ELEM,
-        vec![Expr::Map(map), Expr::Slot(key), Expr::Slot(one), word(0)],
-    ));
+    body.evaluate(helper(Helper::MAP_UPDATE_ELEM, vec![Expr::Map(map), Expr::Slot(key), Expr::Slot(one), word(0)]));
     let attach = Attach::Tracepoint { category: "syscalls".into(), name: name.into() };
     script.probe(name, ProgramKind::Tracepoint, attach, body);
     script.plan()

@@ -141,7 +141,8 @@ impl Btf {
     /// Names of the raw tracepoints, sorted.
     pub fn raw_tracepoints(&self) -> Vec<String> {
         let typedefs = self.typedefs.all(&self.raw, kind::TYPEDEF).keys();
-        let mut names: Vec<String> = typedefs.filter_map(|name| Some(name.strip_prefix(TYPEDEF_PREFIX)?.to_owned())).collect();
+        let mut names: Vec<String> =
+            typedefs.filter_map(|name| Some(name.strip_prefix(TYPEDEF_PREFIX)?.to_owned())).collect();
         names.sort();
         names
     }
@@ -202,7 +203,9 @@ mod tests {
         assert!(task.size > 1000);
         assert_eq!(field(&task, "pid"), &Type::I32);
         assert_eq!(field(&task, "comm"), &Type::String { capacity: 16 });
-        let Type::Pointer { to, space: AddressSpace::Kernel } = field(&task, "mm") else { panic!("{:?}", field(&task, "mm")) };
+        let Type::Pointer { to, space: AddressSpace::Kernel } = field(&task, "mm") else {
+            panic!("{:?}", field(&task, "mm"))
+        };
         assert!(matches!(&**to, Type::Struct(info) if info.name == "struct mm_struct" && info.fields.is_empty()));
         assert!(task.fields.iter().any(|field| field.bitfield == Some((0, 1))));
     }
