@@ -62,11 +62,16 @@ impl<'a> Terminal<'a> {
     pub fn attached(&mut self, count: Option<usize>) {
         let held = self.held.take().unwrap_or_default();
         if let Some(count) = count {
-            let line = match self.format {
-                Format::Json => json::attached_probes(count as u64),
-                Format::Text => format!("Attached {count} probe{}\n", if count == 1 { "" } else { "s" }),
-            };
-            self.write(line.as_bytes());
+            match self.format {
+                Format::Json => self.write(json::attached_probes(count as u64).as_bytes()),
+                Format::Text => {
+                    super::complain(&format!("Attached {count} probe{}\n", if count == 1 { "" } else { "s" }));
+                }
+            }
+        }
+        // bpftrace's own tests wait for this line.
+        if std::env::var_os("__BPFTRACE_NOTIFY_PROBES_ATTACHED").is_some() {
+            self.write(b"__BPFTRACE_NOTIFY_PROBES_ATTACHED\n");
         }
         self.write(&held);
         self.flush();

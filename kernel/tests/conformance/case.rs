@@ -152,7 +152,7 @@ fn finish(case: Option<&mut Case>, section: Option<(usize, String, String)>) -> 
         return Ok(());
     };
     let case = case.ok_or(format!("line {line}: a section outside of a case"))?;
-    let body = body.trim_end().to_owned();
+    let body = body.trim_end_matches('\n').to_owned();
     let lines = || body.lines().map(str::to_owned).collect();
     match name.as_str() {
         "script" => (case.script, case.notes) = notes::split(&body),
@@ -180,7 +180,7 @@ fn a_case_is_read_with_its_attributes_and_sections() {
     assert_eq!(cases[0].timeout, Duration::from_millis(250));
     assert_eq!(cases[0].script, "begin { }");
     assert_eq!(cases[0].expect.as_deref(), Some("a\n\nb"));
-    assert_eq!((cases[1].line, cases[1].exit), (14, Some(3)));
+    assert_eq!((cases[1].line, cases[1].exit), (12, Some(3)));
 }
 
 #[test]

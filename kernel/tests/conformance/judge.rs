@@ -7,6 +7,9 @@ use super::process::Run;
 /// What bpftrace prints when a run has ended, before the maps (`src/output/text.cpp`, `end`).
 const END: &str = "\n\n";
 
+/// Marks printed text that does not end its line.
+const NO_NEWLINE: &str = "{no newline}";
+
 /// Nothing, or what is wrong.
 pub fn judge(case: &Case, run: &Run) -> Result<(), String> {
     let mut wrong = Vec::new();
@@ -46,13 +49,13 @@ fn standard_output(case: &Case, run: &Run, wrong: &mut Vec<String>) {
     }
 }
 
-/// What is printed during the run, the end's blank lines, the maps. A backslash at the very end of
-/// `expect` says that no newline follows.
+/// What is printed during the run, the end's blank lines, the maps. `{no newline}` at the very end
+/// of `expect` says that none follows there.
 fn whole(case: &Case) -> String {
     let expect = case.expect.as_deref().unwrap_or_default();
     let maps = case.maps.as_deref().unwrap_or_default();
-    let newline = if expect.is_empty() || expect.ends_with('\\') { "" } else { "\n" };
-    format!("{}{newline}{END}{maps}", expect.strip_suffix('\\').unwrap_or(expect))
+    let newline = if expect.is_empty() || expect.ends_with(NO_NEWLINE) { "" } else { "\n" };
+    format!("{}{newline}{END}{maps}", expect.strip_suffix(NO_NEWLINE).unwrap_or(expect))
 }
 
 fn standard_error(case: &Case, run: &Run, wrong: &mut Vec<String>) {

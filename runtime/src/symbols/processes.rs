@@ -31,7 +31,16 @@ struct Identity {
 struct Process {
     identity: Identity,
     mappings: Vec<Mapping>,
+    first_looked: Instant,
     looked: Instant,
+}
+
+impl Process {
+    /// Whether there is no need to look again. A process that was met only now is likely to be
+    /// still loading its libraries.
+    fn is_fresh(&self) -> bool {
+        self.looked.elapsed() < (self.first_looked.elapsed() / 2).clamp(PATIENCE, FRESH)
+    }
 }
 
 /// Processes that were seen.
@@ -60,23 +69,25 @@ pub(super) enum Found {
     Unknown,
 }
 
-/// Mappings are not read again before this has passed, unless an address is unknown.
+/// Mappings are read again after this at the latest, if they are asked for.
 const FRESH: Duration = Duration::from_millis(500);
 /// An unknown address makes us look again, but not more often than this.
-const PATIENCE: Duration = Duration::from_millis(20);
+const PATIENCE: Duration = Duration::from_millis(5);
 
 impl Processes {
     /// Looks at a process while it lives, so that its addresses mean something later.
     pub fn observe(&mut self, pid: u32) {
-        self.refresh(pid, FRESH);
+        if !self.seen.get(&pid).is_some_and(Process::is_fresh) {
+            self.refresh(pid);
+        }
     }
 
     /// Where an address of a process lies.
     pub fn find(&mut self, pid: u32, address: u64) -> Found {
-        self.refresh(pid, FRESH);
+        self.observe(pid);
         let mut found = self.mapping(pid, address);
-        if found.is_none() {
-            self.refresh(pid, PATIENCE);
+        if found.is_none() && self.seen.get(&pid).is_none_or(|process| process.looked.elapsed() > PATIENCE) {
+            self.refresh(pid);
             found = self.mapping(pid, address);
         }
         let Some(mapping) = found else { return Found::Unknown };
@@ -93,20 +104,20 @@ impl Processes {
         mappings.get(index).filter(|mapping| mapping.start <= address).cloned()
     }
 
-    fn refresh(&mut self, pid: u32, no_newer_than: Duration) {
-        if self.seen.get(&pid).is_some_and(|process| process.looked.elapsed() < no_newer_than) {
-            return;
-        }
+    fn refresh(&mut self, pid: u32) {
         let Some(identity) = identity(pid) else { return };
         let Ok(text) = fs::read_to_string(format!("/proc/{pid}/maps")) else { return };
         let mut mappings = parse(&text);
-        if let Some(before) = self.seen.get(&pid).filter(|before| before.identity == identity) {
+        let now = Instant::now();
+        let before = self.seen.get(&pid).filter(|before| before.identity == identity);
+        if let Some(before) = before {
             keep_unmapped(&mut mappings, &before.mappings);
         }
+        let first_looked = before.map_or(now, |before| before.first_looked);
         mappings.iter().for_each(|mapping| self.files.hold(pid, mapping));
         // A process that is ending has no mappings any more; what was known of it stays.
         if !mappings.is_empty() {
-            self.seen.insert(pid, Process { identity, mappings, looked: Instant::now() });
+            self.seen.insert(pid, Process { identity, mappings, first_looked, looked: now });
         }
     }
 }

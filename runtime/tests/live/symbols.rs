@@ -71,7 +71,7 @@ fn kernel_stacks_have_names() {
         let _ = std::os::unix::process::parent_id();
     });
     let names = names(&snapshot);
-    assert!(names.iter().flatten().any(|name| name.contains("syscall_64") || name.contains("el0_svc")), "{names:?}");
+    assert!(names.iter().flatten().any(|name| name.contains("syscall_64") || name.contains("el0_svc")), "{names:?} {snapshot:?}");
 }
 
 #[test]

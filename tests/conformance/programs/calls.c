@@ -27,7 +27,9 @@ __attribute__((noinline)) int calls_outer(int n) { return calls_inner(n) * 2; }
 int main(int argc, char **argv) {
   int times = argc > 1 ? atoi(argv[1]) : 1;
   useconds_t between = argc > 2 ? (useconds_t)atoi(argv[2]) : 0;
-  char *words[] = {"alpha", "beta", "gamma", NULL};
+  /* On the stack, so that their pages are there when a probe reads them. */
+  char name[] = "hello, probe", alpha[] = "alpha", beta[] = "beta", gamma[] = "gamma";
+  char *words[] = {alpha, beta, gamma, NULL};
   struct point second = {7, -8, "second", {1, 2, 3, 4}, NULL};
   struct point first = {5, -6, "first", {0xde, 0xad, 0xbe, 0xef}, &second};
   volatile long sink = 0;
@@ -35,7 +37,7 @@ int main(int argc, char **argv) {
     sink += calls_add(i, 40);
     sink += calls_negative(3);
     sink += calls_six(1, 2, 3, 4, 5, 6);
-    sink += calls_greet("hello, probe", words);
+    sink += calls_greet(name, words);
     sink += calls_point(&first);
     sink += calls_outer(20);
     if (between) usleep(between);

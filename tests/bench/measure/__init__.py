@@ -1,0 +1,1 @@
+"""The parts of the benchmark, one kind of measurement a file."""

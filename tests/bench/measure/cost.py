@@ -1,0 +1,110 @@
+"""What a program costs per event, by the kernel's run-time statistics."""
+
+import math
+import statistics
+import time
+
+from .machine import OURS, PEER, TOOLS, program_times, run_time_statistics, stop, wait_until_counting
+from .report import Line
+
+SECTION = "cost per event above an empty program"
+EMPTY = "empty program"
+WARM_UP = 0.1
+WINDOW = 0.1
+
+# Name in the table, and what stands behind the probe. 0.17 knows no `delete(@s, tid)`.
+SCRIPTS = [
+    (EMPTY, "{ }"),
+    ("@ = count()", "{ @ = count(); }"),
+    ("@[comm] = count()", "{ @[comm] = count(); }"),
+    ("@[pid] = count()", "{ @[pid] = count(); }"),
+    ("@[pid, comm] = count()", "{ @[pid, comm] = count(); }"),
+    ("@ = sum(cpu)", "{ @ = sum(cpu); }"),
+    ("@[tid] = avg(cpu)", "{ @[tid] = avg(cpu); }"),
+    ("@ = hist(nsecs & 0xffff)", "{ @ = hist(nsecs & 0xffff); }"),
+    ("@[comm] = hist(nsecs & 0xffff)", "{ @[comm] = hist(nsecs & 0xffff); }"),
+    ("@ = lhist(nsecs & 0xff, 0, 256, 16)", "{ @ = lhist(nsecs & 0xff, 0, 256, 16); }"),
+    ("@s[tid] = nsecs; delete(@s[tid])", "{ @s[tid] = nsecs; delete(@s[tid]); }"),
+    ("/pid == 1/", "/pid == 1/ { @ = count(); }"),
+    ('/comm == "nosuchcomm"/', '/comm == "nosuchcomm"/ { @ = count(); }'),
+    ("@[kstack] = count()", "{ @[kstack] = count(); }"),
+    (
+        "printf of three arguments, 1 event in 64",
+        r'{ if (rand % 64 == 0) { printf("%d %s %d\n", pid, comm, cpu); } }',
+    ),
+]
+PROBE = "tracepoint:syscalls:sys_enter_getppid"
+# Those over which the sum is judged, and how.
+SUMMED = ["@ = count()", "@[comm] = count()", "@ = hist(nsecs & 0xffff)", SCRIPTS[-1][0]]
+SUM_AT_MOST = 0.6
+MEAN_AT_MOST = 0.42
+EACH_AT_MOST = 0.9
+
+
+def measure(bench, results):
+    rounds = bench.repeat(3, 1)
+    windows = bench.repeat(5, 3)
+    samples = {(name, tool): [] for name, _ in SCRIPTS for tool in TOOLS}
+    with run_time_statistics(), bench.load():
+        for turn in range(rounds):
+            bench.say(f"cost per event, round {turn + 1} of {rounds}")
+            for name, body in SCRIPTS:
+                # One right after the other, so that what else goes on hits both.
+                for tool in TOOLS:
+                    command = bench.command(tool, f"{PROBE} {body}")
+                    samples[name, tool].append(nanoseconds_per_event(bench, command, windows))
+    write_up(samples, results)
+
+
+def nanoseconds_per_event(bench, command, windows):
+    """Median over some windows of one run of a script."""
+    process = bench.start(command)
+    try:
+        wait_until_counting(process, pause=0.005)
+        time.sleep(WARM_UP)
+        return statistics.median(window(process.pid) for _ in range(windows))
+    finally:
+        stop(process)
+
+
+def window(pid):
+    before = program_times(pid)
+    time.sleep(WINDOW)
+    after = program_times(pid)
+    # begin, end and interval programs are among them; the one on the system call runs most.
+    busiest = max(before, key=lambda program: after[program].runs - before[program].runs)
+    runs = after[busiest].runs - before[busiest].runs
+    if runs < 1000:
+        raise RuntimeError(f"only {runs} events in {WINDOW} s")
+    return (after[busiest].nanoseconds - before[busiest].nanoseconds) / runs
+
+
+def write_up(samples, results):
+    # The same floor is taken off both, the lower one: what a tool puts into every program, such
+    # as a gate, counts as its cost.
+    floor = min(statistics.median(samples[EMPTY, tool]) for tool in TOOLS)
+    empty = results.compare(
+        SECTION, "empty program (taken off below)", "ns", samples[EMPTY, OURS], samples[EMPTY, PEER]
+    )
+    empty.ratio = None
+    lines = {}
+    for name, _ in SCRIPTS[1:]:
+        above = {tool: [sample - floor for sample in samples[name, tool]] for tool in TOOLS}
+        lines[name] = results.compare(
+            SECTION, name, "ns", above[OURS], above[PEER], judged="ratio", at_most=EACH_AT_MOST
+        )
+    ours = sum(lines[name].ours for name in SUMMED)
+    peer = sum(lines[name].peer for name in SUMMED)
+    results.add(
+        SECTION,
+        Line(
+            "sum: count, [comm] count, hist, printf", "ns", ours, peer=peer, ratio=ours / peer,
+            judged="ratio", at_most=SUM_AT_MOST,
+        ),
+    )  # fmt: skip
+    ratios = [max(line.ratio, 0.01) for line in lines.values()]
+    mean = math.exp(statistics.fmean(math.log(ratio) for ratio in ratios))
+    results.add(
+        SECTION,
+        Line("geometric mean of the ratios", "", mean, ratio=mean, judged="ratio", at_most=MEAN_AT_MOST),
+    )

@@ -1,0 +1,42 @@
+/* The source of events: getppid() on one CPU until the time is up; prints how many calls it made.
+ *
+ *   load CPU MILLISECONDS     (0 milliseconds: until it is terminated)
+ */
+#define _GNU_SOURCE
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+static long long now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * 1000LL + t.tv_nsec / 1000000;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc != 3) {
+        fprintf(stderr, "usage: load CPU MILLISECONDS\n");
+        return 2;
+    }
+    cpu_set_t cpus;
+    CPU_ZERO(&cpus);
+    CPU_SET(atoi(argv[1]), &cpus);
+    if (sched_setaffinity(0, sizeof cpus, &cpus)) {
+        perror("sched_setaffinity");
+        return 1;
+    }
+    long long limit = atoll(argv[2]), start = now_ms();
+    unsigned long calls = 0;
+    while (!limit || now_ms() - start < limit) {
+        for (int i = 0; i < 1000; i++)
+            syscall(SYS_getppid);
+        calls += 1000;
+    }
+    printf("%lu\n", calls);
+    return 0;
+}

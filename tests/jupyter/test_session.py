@@ -1,0 +1,158 @@
+"""What lives between cells: maps, background jobs, definitions; and that nothing outlives the kernel."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+
+import pytest
+
+
+def shown(cell):
+    return [content["data"]["text/plain"] for content in cell.of_type("display_data")]
+
+
+def traceback(cell):
+    return "\n".join(cell.content["traceback"])
+
+
+def test_a_map_goes_on_in_the_next_cell(kernel):
+    kernel.run("begin { @live = count(); @live = count(); }")
+    again = kernel.run("begin { @live = count(); }")
+    assert shown(again) == ["@live: 3\n"]
+
+
+def test_a_background_probe_and_a_later_cell_share_one_map(kernel):
+    kernel.run("%%bg shared_map\ninterval:ms:20 { @shared = count(); }")
+    time.sleep(0.5)
+    first = kernel.run("begin { printf(\"%d\", (int64)@shared); }").stream()
+    time.sleep(0.3)
+    second = kernel.run("begin { printf(\"%d\", (int64)@shared); }").stream()
+    kernel.run("%stop shared_map")
+    assert int(second) > int(first) > 5
+
+
+def test_a_clash_names_the_cell_that_fixed_the_type(kernel):
+    first = kernel.run('begin { @clash["a"] = count(); }')
+    number = first.content["execution_count"]
+    other = kernel.run("begin { @clash[1] = 2; }")
+    assert other.status == "error"
+    text = traceback(other)
+    assert f"In [{number}]" in text and "count()" in text and "%drop @clash" in text
+    kernel.run("%drop @clash")
+    assert kernel.run("begin { @clash[1] = 2; }").status == "ok"
+
+
+def test_clear_empties_and_maps_lists(kernel):
+    kernel.run("begin { @listed[1] = 1; @listed[2] = 2; }")
+    assert "@listed[int64]" in kernel.run("%maps").stream()
+    kernel.run("%clear @listed")
+    assert shown(kernel.run("begin { @listed[3] = 3; }")) == ["@listed[3]: 3\n"]
+
+
+def test_a_map_declaration_holds_for_later_cells(kernel):
+    assert kernel.run("let @declared = lruhash(3);").status == "ok"
+    cell = kernel.run("begin { for ($i : 0..10) { @declared[$i] = $i; } }")
+    assert cell.status == "ok"
+    assert len(shown(cell)[0].splitlines()) <= 3
+
+
+def test_a_map_too_large_is_refused_with_the_figure(kernel):
+    cell = kernel.run("let @huge = hash(4000000000);\nbegin { @huge[1] = 1; }")
+    assert cell.status == "error"
+    assert "@huge" in traceback(cell) and "GiB" in traceback(cell)
+    # The declaration stays; take it back for the tests that follow.
+    kernel.run("let @huge = hash(10);")
+
+
+def test_time_runs_out(kernel):
+    begun = time.monotonic()
+    cell = kernel.run("%%run --for 300ms\ninterval:ms:50 { @timed = count(); }\nend { printf(\"over\\n\"); }")
+    assert cell.status == "ok" and cell.stream() == "over\n"
+    assert 0.3 <= time.monotonic() - begun < 2
+
+
+def test_a_command_is_traced_and_its_end_ends_the_cell(kernel):
+    cell = kernel.run("%%run -c 'echo from the command'\ntracepoint:sched:sched_process_exec { @execs = count(); }")
+    assert cell.status == "ok"
+    assert "from the command" in cell.stream()
+    assert any(text.startswith("@execs: ") for text in shown(cell))
+
+
+def test_a_target_that_dies_mid_trace_does_no_harm(kernel):
+    target = subprocess.Popen(["sleep", "60"])
+    msg_id = kernel.execute(f"%%run -p {target.pid} --for 1s\ninterval:ms:100 {{ @alive = count(); }}")
+    time.sleep(0.3)
+    target.kill()
+    target.wait()
+    assert kernel.finish(msg_id).status == "ok"
+    assert kernel.run("begin { @alive = count(); }").status == "ok"
+
+
+def test_unsafe_functions_need_the_opt_in(fresh):
+    refused = fresh.run('begin { system("echo ran"); }')
+    assert refused.status == "error" and "%unsafe on" in traceback(refused)
+    allowed = fresh.run('%unsafe on\nbegin { system("echo ran"); }')
+    assert allowed.status == "ok" and "ran" in allowed.stream()
+
+
+def test_pictures_come_with_text_and_data(kernel):
+    cell = kernel.run("begin { @picture = hist(5); @picture = hist(70); }")
+    data = cell.of_type("display_data")[0]["data"]
+    assert data["text/plain"].startswith("@picture:\n[4, 8)")
+    assert data["image/svg+xml"].startswith("<svg") and len(data["image/svg+xml"]) < 40_000
+    assert data["application/vnd.probebook.map+json"]["name"] == "@picture"
+
+
+def test_data_is_never_markup(kernel):
+    cell = kernel.run('begin { @["<script>alert(1)</script>"] = hist(1); }')
+    data = cell.of_type("display_data")[0]["data"]
+    assert "<script" not in data["image/svg+xml"]
+
+
+def test_losses_are_told(kernel):
+    cell = kernel.run("config = { max_map_keys = 2 }\nbegin { for ($i : 0..10) { @brim[$i] = $i; } }")
+    assert "@brim is full: 8" in cell.stream("stderr")
+    kernel.run("config = { max_map_keys = 4096 }")
+
+
+def test_every_error_has_a_position(kernel):
+    for script in [
+        "begin { prnt(1); }",
+        "begin { @nowhere_assigned }\nbegin { print(@nowhere_assigned); }",
+        "tracepoint:syscalls:sys_enter_opnat { }",
+        "tracepoint:syscalls:sys_enter_openat { print(args.filenme); }",
+        'begin { printf("%s", 3); }',
+    ]:
+        cell = kernel.run(script)
+        assert cell.status == "error", script
+        number = cell.content.get("execution_count")
+        assert f"In [{number}]:" in traceback(cell) if number else "In [" in traceback(cell)
+
+
+def bpf_objects():
+    """The ids of everything BPF that the machine holds."""
+    found = set()
+    for kind in ["prog", "map", "link"]:
+        listed = subprocess.run(["bpftool", "-j", kind, "show"], capture_output=True, text=True, check=True)
+        found |= {(kind, item["id"]) for item in json.loads(listed.stdout or "[]")}
+    return found
+
+
+@pytest.mark.skipif(shutil.which("bpftool") is None, reason="bpftool is not installed")
+@pytest.mark.parametrize("how", ["shutdown", "kill"])
+def test_nothing_outlives_the_kernel(fresh, how):
+    before = bpf_objects()
+    fresh.run("%%bg left\ntracepoint:raw_syscalls:sys_enter { @left[comm] = count(); @stacks[kstack] = count(); }")
+    running = bpf_objects() - before
+    assert {kind for kind, _ in running} >= {"prog", "map"}
+    if how == "shutdown":
+        fresh.manager.shutdown_kernel(now=False)
+    else:
+        os.kill(fresh.manager.provisioner.pid, signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while bpf_objects() & running and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not bpf_objects() & running
