@@ -85,3 +85,94 @@ fn backend_error(error: CodegenError, source: SourceId) -> Diagnostic {
     Diagnostic::error("code-generation", span, error.message)
         .hint("this is a limit of BPF, or a fault of probebook: a smaller action may help, and a report would")
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::semantics::fake::FakeKernel;
+
+    fn compile_text(text: &str) -> Result<Compiled, Vec<Diagnostic>> {
+        let mut sources = Sources::default();
+        let source = sources.add("In [1]", text);
+        compile(&Request {
+            sources: &sources,
+            source,
+            info: &FakeKernel::default(),
+            live_maps: &[],
+            declarations: &[],
+            parameters: &[],
+            settings: Settings::default(),
+            pid: None,
+            allow_unsafe: false,
+            options: codegen::Options::default(),
+        })
+    }
+
+    fn id_of(text: &str) -> &'static str {
+        compile_text(text).err().and_then(|errors| errors.first().map(|error| error.id)).unwrap_or("none")
+    }
+
+    #[test]
+    fn each_kind_of_mistake_has_its_id() {
+        assert_eq!(id_of("begin { print(1); }"), "none");
+        assert_eq!(id_of("begin { print($x); }"), "undefined-variable");
+        assert_eq!(id_of("begin { print(@x); }"), "undefined-map");
+        assert_eq!(id_of("begin { @x = 1; @x = \"a\"; }"), "map-type-mismatch");
+        assert_eq!(id_of("begin { @x[1] = 1; @x = 2; }"), "map-key-mismatch");
+        assert_eq!(id_of("begin { hist(1); }"), "aggregate-outside-map");
+        assert_eq!(id_of("begin { system(\"ls\"); }"), "unsafe-function");
+        assert_eq!(id_of("nosuch:x { }"), "unknown-probe-type");
+        assert_eq!(id_of("begin { break; }"), "outside-loop");
+        assert_eq!(id_of("begin { print(1 / 0); }"), "division-by-zero");
+        assert_eq!(id_of("macro m() { 1 } begin { }"), "not-supported-yet");
+    }
+
+    #[test]
+    fn several_errors_are_reported_together() {
+        let errors = compile_text("begin { print($a); print($b); } end { prnt(1); }").err().unwrap_or_default();
+        assert_eq!(errors.len(), 3);
+    }
+
+    /// Pieces of which scripts are made, sensible or not.
+    fn piece() -> impl Strategy<Value = &'static str> {
+        prop::sample::select(vec![
+            "begin", "end", "interval:ms:1", "profile:hz:9", "{", "}", "(", ")", ";", ",", "$x", "@m", "@m[1]", "@",
+            "1", "-1", "0x7f", "18446744073709551615", "\"s\"", "=", "+=", "==", "+", "-", "*", "/", "%", "<<", "&&",
+            "!", "~", "++", "if", "else", "while", "for", "(1, \"a\")", ".0", "[0]", "count()", "hist(1)", "sum(-1)",
+            "print", "printf(\"%d\", ", "str(", "buf(", "comm", "pid", "nsecs", "kstack", "args", "args.x", "arg0",
+            "(uint8)", "(int64*)", "let", "$i : 0..3", "unroll(2)", "return", "break", "exit()", "delete(@m, 1)",
+            "len(@m)", "strftime(\"%H\", ", "tseries(1, 1s, 3)", "sizeof(", "?", ":", "/", "\n",
+        ])
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(400))]
+
+        /// Whatever is thrown at it, the compiler answers; it does not panic or hang.
+        #[test]
+        fn no_text_makes_the_compiler_panic(pieces in prop::collection::vec(piece(), 1..40)) {
+            let _ = compile_text(&pieces.join(" "));
+            let _ = compile_text(&format!("begin {{ {} }}", pieces.join(" ")));
+        }
+
+        /// Statements that make sense, in an order that may not.
+        #[test]
+        fn no_statements_make_the_compiler_panic(statements in prop::collection::vec(statement(), 1..12)) {
+            let _ = compile_text(&format!("begin {{ {} }} interval:s:1 {{ {} }}", statements.join("; "), statements.concat()));
+        }
+    }
+
+    fn statement() -> impl Strategy<Value = &'static str> {
+        prop::sample::select(vec![
+            "$x = 1;", "$x = \"abc\";", "$x = (1, \"a\");", "$x = $x + 1;", "$y = $x;", "@a = $x;", "@a = 1;",
+            "@b[$x] = 1;", "@b[comm] = count();", "@b[1, comm] = $x;", "@c = hist($x);", "@d = avg(pid);",
+            "if ($x == 1) { $y = 2; }", "if (@d > 3) { print(@d); }", "for ($k : @b) { print($k); $x = $k; }",
+            "for ($i : 0..20) { $x = $i; if ($i > 3) { break; } }", "print($x);", "print(@b);", "printf(\"%d\\n\", $x);",
+            "$p = &$x; print(*$p);", "$t = ($x, $x); print($t.0);", "$s = str($x);", "$z = $x == $y;", "delete(@b, $x);",
+            "let $x: uint8 = 3;", "$x++;", "@a++;", "$n = (uint16)$x;", "$w = $x ? $y : 3;", "unroll(3) { $x = $x * 2; }",
+            "{ let $x = 2; print($x); }", "return;", "$b = buf(\"abc\", 2); printf(\"%r\", $b);", "@e = @a;", "$f = @b[1];",
+        ])
+    }
+}
