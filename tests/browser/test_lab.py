@@ -69,7 +69,7 @@ def test_a_notebook_runs_in_jupyterlab(notebook, environment, browser):
         browser.open(f"{address}/lab/tree/{notebook.name}?token={TOKEN}")
         browser.wait_for("window.jupyterapp !== undefined && document.querySelectorAll('.jp-CodeCell').length === 3")
         browser.wait_for(IDLE)
-        browser.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells').then(() => true, () => true)")
+        browser.evaluate("void window.jupyterapp.commands.execute('notebook:run-all-cells')")
         browser.wait_for("document.querySelectorAll('.jp-CodeCell')[2].textContent.includes('In [3]:1:')")
         browser.screenshot(SCREENSHOTS / "lab.png")
         assert "from the kernel" in output_of(browser, 0)

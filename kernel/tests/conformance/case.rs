@@ -35,6 +35,8 @@ pub struct Case {
     pub timeout: Duration,
     pub exit: Option<i32>,
     pub needs: Vec<String>,
+    /// The script is in error where carets cannot point: at the first two columns, or at lines.
+    refused: bool,
     /// Nothing else may run beside it.
     pub alone: bool,
     /// What must be printed while the script runs.
@@ -63,7 +65,12 @@ impl Case {
 
     /// Whether the script must be refused before anything is loaded.
     pub fn refused(&self) -> bool {
-        self.notes.iter().any(Note::is_error)
+        self.refused || self.notes.iter().any(Note::is_error)
+    }
+
+    /// Whether nothing tells on standard error that the probes are attached.
+    pub fn silent(&self) -> bool {
+        self.args.iter().any(|argument| argument == "-q" || argument == "json")
     }
 
     /// Whether the case says nothing that could fail.
@@ -126,6 +133,7 @@ fn attribute(case: &mut Case, line: &str) -> Result<(), String> {
         "exit" => case.exit = Some(value.parse().map_err(|_| format!("not an exit code: {value}"))?),
         "needs" => case.needs = value.split(',').map(|need| need.trim().to_owned()).collect(),
         "alone" if value == "yes" => case.alone = true,
+        "refused" if value == "yes" => case.refused = true,
         _ => return Err(format!("unknown: {line}")),
     }
     Ok(())

@@ -2,7 +2,7 @@
 
 use super::case::Case;
 use super::likeness::{line_matches, lines_match};
-use super::process::Run;
+use super::process::{Run, fill};
 
 /// What bpftrace prints when a run has ended, before the maps (`src/output/text.cpp`, `end`).
 const END: &str = "\n\n";
@@ -17,7 +17,7 @@ pub fn judge(case: &Case, run: &Run) -> Result<(), String> {
     standard_output(case, run, &mut wrong);
     standard_error(case, run, &mut wrong);
     if let Some(expected) = &case.file {
-        compare("file", expected, run.file.as_deref().unwrap_or("(no such file)"), &mut wrong);
+        compare("file", &fill(expected, &run.blanks), run.file.as_deref().unwrap_or("(no such file)"), &mut wrong);
     }
     if wrong.is_empty() {
         return Ok(());
@@ -34,14 +34,14 @@ fn exit_code(case: &Case, run: &Run, wrong: &mut Vec<String>) {
 
 fn standard_output(case: &Case, run: &Run, wrong: &mut Vec<String>) {
     if let Some(expected) = &case.output {
-        compare("stdout", expected, &run.stdout, wrong);
+        compare("stdout", &fill(expected, &run.blanks), &run.stdout, wrong);
     } else if case.refused() {
         compare("stdout", "", &run.stdout, wrong);
     } else if case.expect.is_some() || case.maps.is_some() {
-        compare("stdout", &whole(case), &run.stdout, wrong);
+        compare("stdout", &fill(&whole(case), &run.blanks), &run.stdout, wrong);
     }
     let found: Vec<&str> = run.stdout.lines().collect();
-    for line in case.contains.iter().filter(|line| !found.iter().any(|it| line_matches(line, it))) {
+    for line in case.contains.iter().filter(|line| !found.iter().any(|it| line_matches(&fill(line, &run.blanks), it))) {
         wrong.push(format!("  stdout lacks the line {line:?}"));
     }
     for text in case.lacks.iter().filter(|text| run.stdout.contains(text.as_str())) {
@@ -68,7 +68,7 @@ fn standard_error(case: &Case, run: &Run, wrong: &mut Vec<String>) {
             wrong.push(format!("  stderr lacks {head}… {} …", note.text));
         }
     }
-    for line in case.stderr.iter().filter(|line| !found.iter().any(|it| line_matches(line, it))) {
+    for line in case.stderr.iter().filter(|line| !found.iter().any(|it| line_matches(&fill(line, &run.blanks), it))) {
         wrong.push(format!("  stderr lacks the line {line:?}"));
     }
     for text in case.stderr_lacks.iter().filter(|text| run.stderr.contains(text.as_str())) {

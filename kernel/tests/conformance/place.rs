@@ -3,6 +3,7 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::case::Case;
 
@@ -11,12 +12,13 @@ pub struct Place {
     /// Where the test programs were built; an explanation if they could not be.
     pub programs: Result<PathBuf, String>,
     root: bool,
+    copies: AtomicUsize,
 }
 
 impl Place {
     /// Builds the C programs of a folder with the compiler that also links Rust programs.
     pub fn prepare(sources: &Path) -> Self {
-        Self { programs: build_programs(sources), root: is_root() }
+        Self { programs: build_programs(sources), root: is_root(), copies: AtomicUsize::new(0) }
     }
 
     /// Why a case cannot run here.
@@ -27,6 +29,27 @@ impl Place {
             return Some("needs root".into());
         }
         case.needs.iter().find_map(|need| self.lacks(need))
+    }
+
+    /// Gives a case its own copies of the programs, so that no other case sees their events:
+    /// `{{NAME}}` is the path of a copy, `{{NAME.comm}}` its name, which no other process has.
+    pub fn programs_for(&self, case: &Case, folder: &Path) -> Result<Vec<(String, String)>, String> {
+        let mut blanks = Vec::new();
+        let Ok(programs) = &self.programs else { return Ok(blanks) };
+        if !case.needs.iter().any(|need| need == "programs") {
+            return Ok(blanks);
+        }
+        let number = self.copies.fetch_add(1, Ordering::Relaxed);
+        for entry in std::fs::read_dir(programs).map_err(|error| error.to_string())? {
+            let program = entry.map_err(|error| error.to_string())?.path();
+            let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let comm = format!("{name}{number}");
+            let copy = folder.join(&comm);
+            std::fs::copy(&program, &copy).map_err(|error| error.to_string())?;
+            blanks.push((format!("{{{{{name}}}}}"), copy.display().to_string()));
+            blanks.push((format!("{{{{{name}.comm}}}}"), comm));
+        }
+        Ok(blanks)
     }
 
     fn lacks(&self, need: &str) -> Option<String> {

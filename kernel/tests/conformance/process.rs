@@ -13,6 +13,9 @@ use super::place::Place;
 /// How often a running process is looked at.
 const GLANCE: Duration = Duration::from_millis(5);
 
+/// How long a script that does not tell of its attached probes is given to attach them.
+const SILENT_START: Duration = Duration::from_secs(1);
+
 /// What a run left behind.
 pub struct Run {
     pub stdout: String,
@@ -21,6 +24,8 @@ pub struct Run {
     pub code: Option<i32>,
     /// What it wrote into `{{dir}}/out`.
     pub file: Option<String>,
+    /// What the blanks of the case stood for.
+    pub blanks: Vec<(String, String)>,
 }
 
 /// A process and its children, ended with it.
@@ -57,12 +62,14 @@ fn signal(name: &str, target: &str) {
 /// Runs a case; a message if it cannot be run or takes too long.
 pub fn run(case: &Case, place: &Place) -> Result<Run, String> {
     let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
-    let programs = place.programs.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
-    let known = [("{{programs}}", programs), ("{{dir}}", folder.path().display().to_string())];
-    let fill = |text: &str| known.iter().fold(text.to_owned(), |text, (name, value)| text.replace(name, value));
-    let before = case.before.as_deref().map(|command| Group::shell(&format!("exec {}", fill(command)))).transpose()?;
-    let pid = before.as_ref().map(|group| group.0.id().to_string()).unwrap_or_default();
-    let fill = |text: &str| fill(text).replace("{{pid}}", &pid);
+    let mut blanks = place.programs_for(case, folder.path())?;
+    blanks.push(("{{dir}}".into(), folder.path().display().to_string()));
+    let before = case.before.as_deref().map(|command| format!("exec {}", fill(command, &blanks)));
+    let before = before.as_deref().map(Group::shell).transpose()?;
+    if let Some(group) = &before {
+        blanks.push(("{{pid}}".into(), group.0.id().to_string()));
+    }
+    let fill = |text: &str| fill(text, &blanks);
 
     let mut command = Command::new(std::env::var("PROBEBOOK").unwrap_or(env!("CARGO_BIN_EXE_probebook").into()));
     command.arg("run").args(case.args.iter().map(|argument| fill(argument)));
@@ -80,7 +87,12 @@ pub fn run(case: &Case, place: &Place) -> Result<Run, String> {
     let during = case.during.as_deref().map(fill);
     let (stdout, stderr, code) = watch(case, Group::spawn(&mut command)?, during.as_deref())?;
     let file = std::fs::read_to_string(folder.path().join("out")).ok();
-    Ok(Run { stdout, stderr, code, file })
+    Ok(Run { stdout, stderr, code, file, blanks })
+}
+
+/// A text with its blanks, such as `{{pid}}`, filled in.
+pub fn fill(text: &str, blanks: &[(String, String)]) -> String {
+    blanks.iter().fold(text.to_owned(), |text, (name, value)| text.replace(name, value))
 }
 
 /// Waits for the end, gives the workload and the interrupt their turn, and collects the output.
@@ -98,14 +110,14 @@ fn watch(case: &Case, mut group: Group, during: Option<&str>) -> Result<(String,
             let (out, err) = (collect(stdout), collect(stderr));
             return Err(format!("  took longer than {:?}\n  stdout: {out:?}\n  stderr: {err:?}", case.timeout));
         }
-        match attached.recv_timeout(GLANCE) {
-            Ok(()) if waiting => {
-                waiting = false;
-                workload = during.map(Group::shell).transpose()?;
-                interrupt = case.interrupt.map(|delay| Instant::now() + delay);
-            }
-            Err(RecvTimeoutError::Disconnected) => thread::sleep(GLANCE),
-            _ => {}
+        let told = attached.recv_timeout(GLANCE);
+        if told == Err(RecvTimeoutError::Disconnected) {
+            thread::sleep(GLANCE);
+        }
+        if waiting && (told.is_ok() || case.silent() && start.elapsed() > SILENT_START) {
+            waiting = false;
+            workload = during.map(Group::shell).transpose()?;
+            interrupt = case.interrupt.map(|delay| Instant::now() + delay);
         }
         let finished = workload.as_mut().is_some_and(Group::has_ended) && case.interrupt.is_none();
         if finished || interrupt.is_some_and(|due| Instant::now() >= due) {

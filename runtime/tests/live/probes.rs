@@ -176,6 +176,31 @@ fn uprobe_and_uretprobe() {
 }
 
 #[test]
+fn kprobe_and_kretprobe_or_the_reason_why_not() {
+    let Some(session) = session() else { return };
+    for returns in [false, true] {
+        let plan = || {
+            let attach = Attach::Kprobe { symbol: "vfs_read".into(), offset: 0, returns };
+            printing_pid(ProgramKind::Probe, attach)
+        };
+        let mut sink = Recorder::default();
+        match session.start(plan(), StartOptions::default()).unwrap().attach(&mut sink) {
+            Ok(_) => {
+                let sink = run(&session, plan(), StartOptions::default(), 3, || {
+                    let _ = std::fs::read("/proc/self/stat");
+                });
+                assert!(our_lines(&sink) > 0, "{}", sink.text);
+            }
+            Err(TraceError::Attach(error)) => {
+                assert!(matches!(error.reason, Reason::NoKernelSupport { .. }), "{error}");
+                println!("skipped: {error}");
+            }
+            Err(other) => panic!("{other}"),
+        }
+    }
+}
+
+#[test]
 fn a_missing_tracepoint_fails_or_is_skipped_as_configured() {
     let Some(session) = session() else { return };
     let plan = |how| {

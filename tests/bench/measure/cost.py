@@ -63,6 +63,8 @@ def nanoseconds_per_event(bench, command, windows):
         wait_until_counting(process, pause=0.005)
         time.sleep(WARM_UP)
         return statistics.median(window(process.pid) for _ in range(windows))
+    except RuntimeError as error:
+        raise RuntimeError(f"{command[-1]}: {error}") from error
     finally:
         stop(process)
 

@@ -23,7 +23,7 @@ def measure(bench, results):
             fired, lines, told = count_events(bench, tool, milliseconds)
             delivered[tool].append(lines / milliseconds * 1000)
             lost[tool].append(told / fired)
-            untold[tool].append(fired - lines - told)
+            untold[tool].append(abs(fired - lines - told))
     results.compare(
         SECTION, "delivered", "1/s", delivered[OURS], delivered[PEER], judged="ratio", at_least=1
     )
