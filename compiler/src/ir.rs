@@ -219,8 +219,11 @@ impl Scalar {
 #[derive(Clone, Debug, Default)]
 pub struct Module {
     pub programs: Vec<Program>,
-    /// The per-CPU scratch map (one entry a program, in their order), if the plan has one.
+    /// The scratch map, if the plan has one: per CPU, one entry a program, in their order.
     pub scratch: Option<MapIndex>,
+    /// The scratch map is an ordinary array instead: the entries of all programs for CPU 0, then
+    /// for CPU 1 … (a per-CPU entry cannot be larger than 32 KiB).
+    pub scratch_by_cpu: bool,
     /// `license` of the object.
     pub license: String,
 }

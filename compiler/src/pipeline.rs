@@ -50,7 +50,7 @@ pub fn compile(request: &Request) -> Result<Compiled, Vec<Diagnostic>> {
     let Analysis { mut module, mut builder, probes, warnings } = analysis;
     let scratch = codegen::place_slots(&mut module);
     if scratch > 0 {
-        module.scratch = Some(builder.scratch(scratch, module.programs.len() as u32));
+        builder.scratch(&mut module, scratch, request.info.possible_cpus());
     }
     builder.finish();
     let object = codegen::generate(&module, request.sources, &request.options)

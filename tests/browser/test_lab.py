@@ -13,8 +13,13 @@ from conftest import SCREENSHOTS
 from nbformat.v4 import new_code_cell, new_notebook
 
 TOKEN = "only-for-this-test"
-IDLE = """
-[...document.querySelectorAll(".jp-Notebook-ExecutionIndicator")].some(({ dataset }) => dataset.status === "idle")
+# Before that, JupyterLab would ask which kernel to use.
+CONNECTED = """
+(() => {
+  const context = window.jupyterapp.shell.currentWidget?.sessionContext;
+  const kernel = context?.session?.kernel;
+  return Boolean(context?.isReady && kernel?.connectionStatus === "connected" && kernel.status === "idle");
+})()
 """
 
 
@@ -68,10 +73,12 @@ def test_a_notebook_runs_in_jupyterlab(notebook, environment, browser):
     with lab_server(notebook.parent, environment) as address:
         browser.open(f"{address}/lab/tree/{notebook.name}?token={TOKEN}")
         browser.wait_for("window.jupyterapp !== undefined && document.querySelectorAll('.jp-CodeCell').length === 3")
-        browser.wait_for(IDLE)
+        browser.wait_for(CONNECTED)
         browser.evaluate("void window.jupyterapp.commands.execute('notebook:run-all-cells')")
-        browser.wait_for("document.querySelectorAll('.jp-CodeCell')[2].textContent.includes('In [3]:1:')")
-        browser.screenshot(SCREENSHOTS / "lab.png")
+        try:
+            browser.wait_for("document.querySelectorAll('.jp-CodeCell')[2].textContent.includes('In [3]:1:')")
+        finally:
+            browser.screenshot(SCREENSHOTS / "lab.png")
         assert "from the kernel" in output_of(browser, 0)
         assert "no_such_function" in output_of(browser, 2)
         clip = browser.evaluate(PICTURE)

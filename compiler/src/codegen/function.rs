@@ -165,7 +165,14 @@ impl<'e, 'ctx, 'a> Function<'e, 'ctx, 'a> {
         let map = map.ok_or_else(|| CodegenError::malformed("slots in scratch memory, but no scratch map"))?;
         let types = &self.shared.unit.types;
         let key = self.builder.build_alloca(types.i64, "scratch_key")?;
-        self.builder.build_store(key, types.i32.const_int(index as u64, false))?;
+        let mut number = types.i64.const_int(index as u64, false);
+        if self.shared.unit.ir.scratch_by_cpu {
+            let programs = types.i64.const_int(self.shared.unit.ir.programs.len() as u64, false);
+            let cpu = self.call_helper(Helper::GET_SMP_PROCESSOR_ID, &[], Scalar::I64)?.into_int_value();
+            number = self.builder.build_int_add(number, self.builder.build_int_mul(cpu, programs, "")?, "")?;
+        }
+        let number = self.builder.build_int_truncate(number, types.i32, "")?;
+        self.builder.build_store(key, number)?;
         let arguments = [self.map(map)?.into(), key.into()];
         let found = self.call_helper(Helper::MAP_LOOKUP_ELEM, &arguments, Scalar::Pointer)?.into_pointer_value();
         let (missing, present) = (self.append("no_scratch"), self.append("body"));

@@ -1,10 +1,13 @@
 //! Collects what a script needs beside its programs: maps, events, formats, losses.
 
-use crate::ir::MapIndex;
+use crate::ir::{MapIndex, Module};
 use crate::plan::{Control, EventPlan, Loss, MapKind, MapPlan, MapRole, UserMap};
 use crate::semantics::environment::{KeyInfo, MapInfo};
 use crate::semantics::lower::maps::present_offset;
 use crate::types::Type;
+
+/// The largest entry of a per-CPU map (the kernel's `PCPU_MIN_UNIT_SIZE`).
+const PER_CPU_ENTRY: u32 = 32 << 10;
 
 /// Grows while programs are lowered; indices stay what they are.
 #[derive(Clone, Debug, Default)]
@@ -79,9 +82,15 @@ impl PlanBuilder {
         self.singleton(MapRole::Stacks { user, limit }, MapKind::StackTrace, 4, limit * 8, max_entries)
     }
 
-    /// Room for values too large for the stack: one entry a program.
-    pub fn scratch(&mut self, size: u32, programs: u32) -> MapIndex {
-        self.singleton(MapRole::Scratch, MapKind::PerCpuArray, 4, size, programs)
+    /// Room for values too large for the stack: one entry a program and CPU.
+    pub fn scratch(&mut self, module: &mut Module, size: u32, cpus: u32) {
+        let programs = module.programs.len() as u32;
+        module.scratch_by_cpu = size > PER_CPU_ENTRY;
+        let (kind, entries) = match module.scratch_by_cpu {
+            false => (MapKind::PerCpuArray, programs),
+            true => (MapKind::Array, programs * cpus),
+        };
+        module.scratch = Some(self.singleton(MapRole::Scratch, kind, 4, size, entries));
     }
 
     pub fn event(&mut self, event: EventPlan) -> u32 {

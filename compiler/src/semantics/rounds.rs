@@ -1,7 +1,7 @@
 //! The driver: expands probes, lowers every action until the types have settled, and once more.
 
 use crate::diagnostics::Diagnostic;
-use crate::ir::{MapIndex, Module, Program};
+use crate::ir::{Module, Program};
 use crate::kernel_info::KernelInfo;
 use crate::plan::{Attach, MapKind, ProbePlan, ProgramKind};
 use crate::semantics::config;
@@ -55,7 +55,7 @@ pub fn analyse(
     }
     warnings.extend(diagnostics);
     let license = environment.settings.license.clone();
-    let module = Module { programs, scratch: None::<MapIndex>, license };
+    let module = Module { programs, license, ..Module::default() };
     Ok(Analysis { module, builder, probes, warnings })
 }
 

@@ -134,7 +134,7 @@ impl Script {
         let mut program = self.program.clone();
         let source = SourceId(0);
         program.body.insert(0, Stmt::At(Span { source, start: 8, end: 12 }));
-        let mut module = Module { programs: vec![program], scratch: None, license: "GPL".into() };
+        let mut module = Module { programs: vec![program], license: "GPL".into(), ..Module::default() };
         let scratch = codegen::place_slots(&mut module);
         assert!(scratch <= SCRATCH_SIZE, "the test needs too much scratch memory");
         module.scratch = (scratch > 0).then_some(SCRATCH);

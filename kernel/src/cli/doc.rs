@@ -9,13 +9,13 @@ use crate::session::documentation;
 pub fn run(name: Option<&str>) -> ExitCode {
     let Some(name) = name else {
         for entry in stdlib::entries().filter(|entry| entry.is_available()) {
-            println!("{:<12} {}", entry.name, entry.documentation);
+            super::say(&format!("{:<12} {}\n", entry.name, entry.documentation));
         }
         return ExitCode::SUCCESS;
     };
     match documentation::plain(name) {
         Some(text) => {
-            println!("{text}");
+            super::say(&format!("{text}\n"));
             ExitCode::SUCCESS
         }
         None => super::fail(&format!("there is no builtin or function {name}")),

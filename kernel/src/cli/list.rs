@@ -17,8 +17,7 @@ pub fn run(pattern: Option<&str>) -> ExitCode {
             if !text.is_empty() {
                 text.push('\n');
             }
-            // A reader that has seen enough closes the pipe; that is no error.
-            let _ = std::io::Write::write_all(&mut std::io::stdout().lock(), text.as_bytes());
+            super::say(&text);
             ExitCode::SUCCESS
         }
         Err(message) => super::fail(&message),

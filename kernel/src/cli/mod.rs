@@ -80,7 +80,7 @@ fn install_kernel(place: &Place) -> ExitCode {
     };
     match install::install(&destination) {
         Ok(folder) => {
-            complain(&format!("Installed the probebook kernel in {}\n", folder.display()));
+            say(&format!("Installed the probebook kernel in {}\n", folder.display()));
             ExitCode::SUCCESS
         }
         Err(error) => fail(&error.to_string()),
@@ -111,7 +111,12 @@ fn fail(message: &str) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Writes to standard error. A reader that has gone away is no reason to fail (`eprintln!` would).
+/// Writes to standard output. A reader that has gone away is no reason to fail (`println!` would).
+fn say(text: &str) {
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+}
+
+/// Writes to standard error. The same holds.
 fn complain(text: &str) {
     let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }

@@ -129,7 +129,7 @@ fn run_script(arguments: &Arguments) -> Result<u8, Failure> {
         show(&compiled.warnings, &sources);
     }
     if arguments.debug == Some(Stage::Ir) {
-        compiled.module.programs.iter().for_each(|program| println!("{program}"));
+        compiled.module.programs.iter().for_each(|program| super::say(&format!("{program}\n")));
     }
     if arguments.dry_run {
         return Ok(0);
