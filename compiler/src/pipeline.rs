@@ -22,8 +22,10 @@ pub struct Request<'a> {
     pub declarations: &'a [(String, Declaration)],
     /// Positional parameters, `$1` first.
     pub parameters: &'a [String],
-    /// Settings from the environment and from earlier cells.
+    /// Settings of earlier cells.
     pub settings: Settings,
+    /// `BPFTRACE_…` variables, which take precedence over every `config` block.
+    pub variables: &'a [(String, String)],
     /// Trace this process only.
     pub pid: Option<u32>,
     pub allow_unsafe: bool,
@@ -76,6 +78,7 @@ fn environment(request: &Request) -> Environment {
     environment.parameters = request.parameters.to_vec();
     environment.allow_unsafe = request.allow_unsafe;
     environment.settings = request.settings.clone();
+    environment.setting_variables = request.variables.to_vec();
     environment
 }
 
@@ -104,6 +107,7 @@ mod tests {
             declarations: &[],
             parameters: &[],
             settings: Settings::default(),
+            variables: &[],
             pid: None,
             allow_unsafe: false,
             options: codegen::Options::default(),

@@ -182,7 +182,9 @@ impl Control {
     pub const EXIT_CODE: u32 = 8;
     /// `u64`: when the script started, in nanoseconds since boot; written before the first probe.
     pub const START: u32 = 16;
-    pub const SIZE: u32 = 24;
+    /// `u64`: wall-clock time at boot, in nanoseconds since 1970; written before the first probe.
+    pub const BOOT_TIME: u32 = 24;
+    pub const SIZE: u32 = 32;
 }
 
 /// An event's header: `{u32 index into Plan::events; u32 reserved}`; its arguments follow.

@@ -101,7 +101,7 @@ pub enum Combine {
 }
 
 /// `{u64 value; u64 meta; u64 epoch}`: for `avg` meta counts, for `last` it is the time stamp; the
-/// epoch is nanoseconds since boot divided by the interval, and 0 marks an unused slot.
+/// epoch is nanoseconds since 1970 divided by the interval, and 0 marks an unused slot.
 pub const TSERIES_SLOT_SIZE: u32 = 24;
 
 /// `{i64 stack id; u32 pid; u32 frames}`: the id names an entry of the session's stack map for
@@ -201,7 +201,7 @@ impl Type {
             Type::Pointer { .. } | Type::KernelSymbol => 8,
             Type::Timestamp { .. } | Type::CgroupPath { .. } => 8,
             Type::ErrorName | Type::Username => 8,
-            Type::Array { element, length } => element.size() * length,
+            Type::Array { element, length } => element.size().saturating_mul(*length),
             Type::Tuple(elements) => layout(elements.iter()).size,
             Type::Record(fields) => layout(fields.iter().map(|(_, ty)| ty)).size,
             Type::Struct(info) => info.size,
@@ -219,12 +219,22 @@ impl Type {
             Type::Integer { .. } | Type::Enum { .. } => self.size().max(1),
             Type::Buffer { .. } | Type::Inet => 4,
             Type::Array { element, .. } => element.align(),
+            Type::Struct(info) => info.align(),
             Type::Tuple(elements) => layout(elements.iter()).align,
             Type::Record(fields) => layout(fields.iter().map(|(_, ty)| ty)).align,
             // Strings of whole words are copied and compared word by word.
             Type::String { capacity } if capacity % 8 == 0 => 8,
             Type::Void | Type::Bool | Type::String { .. } | Type::Mac => 1,
             _ => 8,
+        }
+    }
+
+    /// Alignment where C lays out the memory: a string is an array of `char` there.
+    pub fn c_align(&self) -> u32 {
+        match self {
+            Type::String { .. } => 1,
+            Type::Array { element, .. } => element.c_align(),
+            other => other.align(),
         }
     }
 
@@ -235,6 +245,25 @@ impl Type {
             Type::Record(fields) => layout(fields.iter().map(|(_, ty)| ty)).offsets,
             _ => Vec::new(),
         }
+    }
+}
+
+impl StructType {
+    /// The alignment in bytes that its members have and its size keeps; 1 if it is packed, 8 if
+    /// nothing is known of it.
+    pub fn align(&self) -> u32 {
+        if self.fields.is_empty() {
+            return 8;
+        }
+        let mut align = 1;
+        for field in &self.fields {
+            let own = field.ty.c_align().max(1);
+            if field.offset % own != 0 {
+                return 1;
+            }
+            align = own.max(align);
+        }
+        if self.size % align == 0 { align } else { 1 }
     }
 }
 

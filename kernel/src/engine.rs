@@ -4,7 +4,6 @@ use probebook_compiler::codegen::{Cpu, Options};
 use probebook_compiler::diagnostics::{Diagnostic, Sources};
 use probebook_compiler::pipeline::{self, Compiled, Request};
 use probebook_compiler::plan::{MapRole, Plan, Settings};
-use probebook_compiler::semantics::config;
 use probebook_compiler::semantics::environment::{Declaration, LiveMap};
 use probebook_compiler::syntax::ast::{SourceId, Span};
 use probebook_runtime::events::{LossKind, LossReport};
@@ -24,23 +23,10 @@ pub struct Script<'a> {
 }
 
 /// What cells define for those after them.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Definitions {
     pub settings: Settings,
     pub maps: Vec<(String, Declaration)>,
-}
-
-impl Default for Definitions {
-    /// No maps, and settings from `BPFTRACE_…` variables; what is not valid there is left as it was.
-    fn default() -> Definitions {
-        let mut settings = Settings::default();
-        for (name, value) in std::env::vars() {
-            if name.starts_with("BPFTRACE_") {
-                config::apply_environment(&mut settings, &name, &value);
-            }
-        }
-        Definitions { settings, maps: Vec::new() }
-    }
 }
 
 impl Definitions {
@@ -53,6 +39,7 @@ impl Definitions {
 
 /// Compiles a script against the running system.
 pub fn compile(session: &Session, script: &Script) -> Result<Compiled, Vec<Diagnostic>> {
+    let variables: Vec<_> = std::env::vars().filter(|(name, _)| name.starts_with("BPFTRACE_")).collect();
     let request = Request {
         sources: script.sources,
         source: script.source,
@@ -61,6 +48,7 @@ pub fn compile(session: &Session, script: &Script) -> Result<Compiled, Vec<Diagn
         parameters: script.parameters,
         declarations: &script.definitions.maps,
         settings: script.definitions.settings.clone(),
+        variables: &variables,
         pid: script.pid,
         allow_unsafe: script.allow_unsafe,
         options: Options { cpu: Cpu::V3 },
@@ -88,6 +76,7 @@ pub fn start_failure(error: &StartError, plan: &PlanPlaces, sources: &Sources, s
             Diagnostic::error("missing-privilege", plan.program(0).unwrap_or(whole), error.to_string())
         }
         StartError::Maps(_) => Diagnostic::error("map-failed", plan.map().unwrap_or(whole), error.to_string()),
+        StartError::Child { .. } => Diagnostic::error("command-failed", whole, error.to_string()),
         _ => Diagnostic::error("start-failed", plan.program(0).unwrap_or(whole), error.to_string()),
     }
 }

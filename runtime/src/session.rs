@@ -135,7 +135,6 @@ impl Session {
     pub fn text_options(&self, plan: &Plan) -> TextOptions {
         TextOptions {
             truncation_trailer: plan.settings.str_trunc_trailer.clone(),
-            boot_time_ns: self.shared.system.boot_time_ns(),
             time_zone: self.shared.symbols.time_zone().clone(),
         }
     }

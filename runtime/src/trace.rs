@@ -153,7 +153,9 @@ impl Trace {
     /// Runs the `begin` probes and hands over what they said.
     pub fn run_begin(&mut self, sink: &mut dyn Sink) -> Result<Status, TraceError> {
         if let Some(control) = &self.parts.control {
-            control.set_start(u64::try_from(crate::system::nanoseconds_since_boot()).unwrap_or(0));
+            let start = crate::system::nanoseconds_since_boot();
+            let boot = self.shared.system.boot_time_ns();
+            control.set_times(start.cast_unsigned(), boot.cast_unsigned());
         }
         self.set_gate(true);
         self.run(|attach| matches!(attach, Attach::Begin))?;

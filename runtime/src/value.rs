@@ -102,7 +102,7 @@ pub struct Tseries {
     pub intervals: u32,
     pub combine: Combine,
     pub signed: bool,
-    /// Start of the interval in nanoseconds since boot (a multiple of `interval_ns`), and value.
+    /// Start of the interval in nanoseconds since 1970 (a multiple of `interval_ns`), and value.
     pub points: Vec<(u64, Value)>,
 }
 

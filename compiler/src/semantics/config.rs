@@ -9,6 +9,10 @@ use crate::types::StackMode;
 /// What a variable is set to, and whether that is allowed.
 type Setter = fn(&mut Settings, &ConfigValue) -> Option<()>;
 
+/// Licenses that the kernel takes for compatible with its own.
+const LICENSES: &[&str] =
+    &["GPL", "GPL v2", "GPL and additional rights", "Dual BSD/GPL", "Dual MIT/GPL", "Dual MPL/GPL"];
+
 /// Every variable of the language: lower-case name and how it is set.
 const VARIABLES: &[(&str, Setter)] = &[
     ("print_maps_on_exit", |s, v| boolean(v).map(|b| s.print_maps_on_exit = b)),
@@ -21,7 +25,7 @@ const VARIABLES: &[(&str, Setter)] = &[
     ("str_trunc_trailer", |s, v| text(v).map(|t| s.str_trunc_trailer = t.to_string())),
     ("cpp_demangle", |s, v| boolean(v).map(|b| s.cpp_demangle = b)),
     ("show_debug_info", |s, v| boolean(v).map(|b| s.show_debug_info = b)),
-    ("license", |s, v| text(v).map(|t| s.license = t.to_string())),
+    ("license", |s, v| text(v).filter(|t| LICENSES.contains(t)).map(|t| s.license = t.to_string())),
     ("on_stack_limit", |s, v| number(v).map(|n| s.on_stack_limit = n)),
     ("log_size", |s, v| number(v).map(|n| s.log_size = n)),
     ("missing_probes", |s, v| missing_probes(v).map(|m| s.missing_probes = m)),
@@ -37,7 +41,7 @@ const VARIABLES: &[(&str, Setter)] = &[
     ("unstable_map_each", |_, v| one_of(v, &["error", "warn", "enable"])),
 ];
 
-/// Reads the block; then the environment, which takes precedence.
+/// Reads the block.
 pub fn apply(settings: &mut Settings, config: &Config, diagnostics: &mut Vec<Diagnostic>) {
     for entry in &config.entries {
         if let Err(diagnostic) = apply_entry(settings, entry) {

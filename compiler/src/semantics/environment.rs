@@ -19,6 +19,8 @@ pub struct Environment {
     /// Variables that only literals have been assigned to.
     flexible: HashSet<(usize, NodeId)>,
     pub settings: Settings,
+    /// Settings from the process's environment, by name: they win over `config` blocks.
+    pub setting_variables: Vec<(String, String)>,
     /// Positional parameters, `$1` first.
     pub parameters: Vec<String>,
     pub allow_unsafe: bool,

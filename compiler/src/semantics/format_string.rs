@@ -53,7 +53,8 @@ fn accepts(wants: Wants, ty: &Type) -> bool {
         Wants::Integer => ty.is_integer() || matches!(ty, Type::Bool | Type::Pointer { .. }),
         Wants::Pointer => ty.is_integer() || matches!(ty, Type::Pointer { .. }),
         Wants::Buffer => matches!(ty, Type::Buffer { .. }),
-        Wants::Text => !matches!(ty, Type::Integer { .. } | Type::Pointer { .. } | Type::Buffer { .. } | Type::Void | Type::Tuple(_) | Type::Record(_) | Type::Array { .. } | Type::Struct(_)),
+        // Everything that can be printed has a text.
+        Wants::Text => *ty != Type::Void,
     }
 }
 
@@ -80,7 +81,11 @@ fn conversions(format: &str) -> Result<Vec<(String, Wants)>, Problem> {
             'd' | 'i' | 'u' | 'x' | 'X' | 'o' | 'c' => Wants::Integer,
             's' => Wants::Text,
             'p' => Wants::Pointer,
-            'g' if rest.next_if_eq(&'r').is_some() => Wants::Buffer,
+            // `%gr`: allocation flags of the kernel.
+            'g' if rest.next_if_eq(&'r').is_some() => {
+                text.push('r');
+                Wants::Integer
+            }
             'r' => {
                 if let Some(c) = rest.next_if(|c| "hx".contains(*c)) {
                     text.push(c);

@@ -7,6 +7,7 @@ pub mod environment;
 pub mod fake;
 pub mod format_string;
 pub mod lower;
+pub mod macros;
 pub mod nearest;
 mod plan_builder;
 pub mod probes;

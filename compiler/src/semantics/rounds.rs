@@ -39,6 +39,9 @@ pub fn analyse(
     if let Some(config) = &script.config {
         config::apply(&mut environment.settings, config, &mut diagnostics);
     }
+    for (name, value) in environment.setting_variables.clone() {
+        config::apply_environment(&mut environment.settings, &name, &value);
+    }
     refuse_planned(script, &mut diagnostics);
     declare_maps(script, environment, &mut diagnostics);
     let actions = expand(script, environment, info, pid, &mut diagnostics);

@@ -110,6 +110,9 @@ pub fn stored(ty: &Type) -> Type {
 pub fn fits(from: &Type, to: &Type) -> bool {
     match (from, to) {
         (Type::Integer { .. } | Type::Enum { .. }, Type::Integer { .. } | Type::Enum { .. }) => true,
+        (Type::Pointer { to: from, .. }, Type::Pointer { to, .. }) => {
+            from == to || **from == Type::Void || **to == Type::Void || from.to_string() == to.to_string()
+        }
         (Type::Bool, Type::Integer { .. }) | (Type::Integer { .. }, Type::Bool) => true,
         (Type::Pointer { .. }, Type::Integer { bits: 64, .. }) => true,
         (Type::String { capacity: from }, Type::String { capacity: to })

@@ -101,6 +101,13 @@ fn strftime(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
     let [format, stamp] = call.arguments else { return Ok(Operand::void(call.span)) };
     let format = lowerer.constant_text(format, "the format of strftime()")?;
     let stamp = lowerer.value_argument(stamp)?;
+    if let ExprKind::Call { name, arguments } = &stamp.kind
+        && name.name == "nsecs"
+        && let [TypeOrExpr::Expr(clock)] = arguments.as_slice()
+        && matches!(&clock.kind, ExprKind::Identifier(clock) if clock == "monotonic")
+    {
+        return Err(lowerer.error("invalid-argument", stamp.span, "strftime() can not take a monotonic timestamp"));
+    }
     let value = lowerer.integer(stamp)?;
     let format = lowerer.plan.time_format(&format);
     Ok(Operand::scalar(Type::Timestamp { format }, value, call.span))

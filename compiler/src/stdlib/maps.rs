@@ -173,9 +173,8 @@ fn len(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
     let value = lowerer.value_argument(argument)?;
     let stack = lowerer.expr(value)?;
     match &stack.ty {
-        Type::Stack { .. } => {
-            let address = lowerer.materialize(&stack)?;
-            let frames = lowerer.load_scalar(&Type::U32, address.offset(12));
+        Type::Stack { user, limit, .. } => {
+            let frames = super::symbols::stack_depth(lowerer, *user, *limit);
             Ok(Operand::scalar(Type::I64, frames, call.span))
         }
         Type::Void => Ok(Operand::void(call.span)),

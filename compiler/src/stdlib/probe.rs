@@ -1,11 +1,14 @@
 //! The probe that fired: its name, its arguments, its registers.
 
+use std::sync::Arc;
+
 use crate::diagnostics::Diagnostic;
+use crate::ir::{Conversion, Expr as Ir, Scalar};
 use crate::semantics::arch::NATIVE;
-use crate::semantics::lower::{Lowered, Lowerer, Operand, text_literal};
+use crate::semantics::lower::{Lowered, Lowerer, Operand, Repr, text_literal};
 use crate::semantics::nearest::nearest;
 use crate::semantics::probes::Arguments;
-use crate::types::Type;
+use crate::types::{AddressSpace, StructType, Type};
 
 use super::symbols::context_word;
 use super::{CallSite, Entry, Lower, Mode};
@@ -84,7 +87,16 @@ pub const ENTRIES: &[Entry] = &[
 
 /// `args` as a whole; fields are handled where fields are.
 fn args(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
-    lowerer.unsupported("args as a whole value", call.span)
+    lowerer.probe.depends.set(true);
+    let Arguments::Tracepoint(info) = &lowerer.probe.arguments else {
+        return lowerer.unsupported("args as a whole value", call.span);
+    };
+    // The fields that every tracepoint has are of no interest.
+    let fields = info.fields.iter().filter(|field| !field.name.starts_with("common_")).cloned().collect();
+    let ty = Type::Struct(Arc::new(StructType { fields, ..(**info).clone() }));
+    let address = Ir::convert(Conversion::ToInteger, Scalar::I64, Ir::Context);
+    let repr = Repr::Remote { address, space: AddressSpace::Kernel };
+    Ok(Operand { ty, repr, span: call.span, flexible: false })
 }
 
 fn numbered(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {

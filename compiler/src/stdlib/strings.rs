@@ -1,7 +1,8 @@
 //! Strings and bytes.
 
 use crate::ir::{Expr as Ir, Helper, Op, Scalar, Stmt};
-use crate::semantics::lower::{Lowered, Lowerer, Operand, Repr};
+use crate::semantics::lower::{Lowered, Lowerer, Operand, Repr, text_literal};
+use crate::syntax::ast::{BinaryOp, Expr, ExprKind};
 use crate::types::{AddressSpace, Type};
 
 use super::{CallSite, Entry, Lower};
@@ -48,6 +49,9 @@ pub fn read_string(lowerer: &mut Lowerer, to: Ir, size: Ir, from: Ir, space: Add
 fn str(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
     let [data, length @ ..] = call.arguments else { return Ok(Operand::void(call.span)) };
     let data = lowerer.value_argument(data)?;
+    if let Some(text) = parameter_from(lowerer, data) {
+        return cut(lowerer, call, text_literal(text, call.span), length.first());
+    }
     let data = lowerer.expr(data)?;
     let space = match &data.ty {
         Type::Void => return Ok(data),
@@ -56,13 +60,6 @@ fn str(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
         Type::Pointer { space: AddressSpace::Unknown, .. } => lowerer.probe.address_space,
         Type::Pointer { space, .. } => *space,
         ty if ty.is_integer() => {
-            // `str($1)` of a parameter that looks like a number.
-            if let Some(crate::syntax::ast::TypeOrExpr::Expr(expr)) = call.arguments.first()
-                && let crate::syntax::ast::ExprKind::Positional(index) = expr.kind
-            {
-                let text = (index as usize).checked_sub(1).and_then(|i| lowerer.env.parameters.get(i)).cloned().unwrap_or_default();
-                return Ok(crate::semantics::lower::text_literal(text, call.span));
-            }
             lowerer.probe.address_space
         }
         other => {
@@ -90,6 +87,21 @@ fn str(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
     let space = if space == AddressSpace::Unknown { AddressSpace::Kernel } else { space };
     read_string(lowerer, slot.clone(), size, address, space);
     Ok(Operand::memory(ty, slot, call.span))
+}
+
+/// The text of `$1`, or of `$1 + 2` without its first characters: a parameter in `str()` stands
+/// for a pointer to its text.
+fn parameter_from(lowerer: &Lowerer, expr: &Expr) -> Option<String> {
+    let (index, skip) = match &expr.kind {
+        ExprKind::Positional(index) => (*index, 0),
+        ExprKind::Binary { operator: BinaryOp::Add, left, right } => match (&left.kind, &right.kind) {
+            (ExprKind::Positional(index), ExprKind::Integer(skip)) => (*index, *skip as usize),
+            _ => return None,
+        },
+        _ => return None,
+    };
+    let text = (index as usize).checked_sub(1).and_then(|i| lowerer.env.parameters.get(i)).cloned();
+    Some(text.unwrap_or_default().chars().skip(skip).collect())
 }
 
 /// A string that BPF has already, cut to a length with its NUL.

@@ -88,6 +88,19 @@ fn stack(lowerer: &mut Lowerer, call: &CallSite, user: bool) -> Lowered<Operand>
     Ok(Operand::memory(ty, slot, call.span))
 }
 
+/// The number of frames of the current stack: the kernel does not tell it with the stack's id.
+pub fn stack_depth(lowerer: &mut Lowerer, user: bool, limit: u32) -> Ir {
+    let size = limit * 8;
+    let frames = Ir::Slot(lowerer.new_slot(size, 8));
+    let flags = if user { USER_STACK } else { 0 };
+    let bytes = lowerer.helper(Helper::GET_STACK, vec![Ir::Context, frames, Ir::int(i64::from(size)), Ir::int(flags)]);
+    let depth = lowerer.new_var(Scalar::I64);
+    let then = vec![Stmt::Set(depth, Ir::binary(Op::AShr, bytes.clone(), Ir::int(3)))];
+    let failed = Ir::binary(Op::SLt, bytes, Ir::int(0));
+    lowerer.emit(Stmt::If { condition: failed, then: vec![Stmt::Set(depth, Ir::int(0))], otherwise: then });
+    Ir::Var(depth)
+}
+
 fn stack_options(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<(StackMode, u32)> {
     let mut mode = lowerer.env.settings.stack_mode;
     let mut limit = DEFAULT_LIMIT;

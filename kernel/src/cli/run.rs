@@ -27,7 +27,7 @@ pub struct Arguments {
     command: Option<String>,
     /// Trace this process
     #[arg(short = 'p', value_name = "PID")]
-    pid: Option<u32>,
+    pid: Option<String>,
     /// text or json
     #[arg(short = 'f', value_name = "FORMAT", default_value = "text")]
     format: Format,
@@ -112,6 +112,7 @@ fn load(arguments: &Arguments) -> Result<(String, String, &[String]), Failure> {
 
 fn run_script(arguments: &Arguments) -> Result<u8, Failure> {
     let (name, text, parameters) = load(arguments)?;
+    let pid = arguments.pid.as_deref().map(parse_pid).transpose()?;
     let mut sources = Sources::default();
     let source = sources.add(name, text);
     let session = Session::new(SessionOptions::default())?;
@@ -121,7 +122,7 @@ fn run_script(arguments: &Arguments) -> Result<u8, Failure> {
         live_maps: &[],
         definitions: &Definitions::default(),
         parameters,
-        pid: arguments.pid,
+        pid,
         allow_unsafe: arguments.allow_unsafe,
     };
     let compiled = engine::compile(&session, &script).map_err(|diagnostics| show(&diagnostics, &sources))?;
@@ -137,7 +138,17 @@ fn run_script(arguments: &Arguments) -> Result<u8, Failure> {
     if compiled.plan.probes.is_empty() {
         return Err(Failure::Message("No probes to attach".to_string()));
     }
-    trace(arguments, &session, compiled, &sources, source)
+    trace(arguments, &session, compiled, &sources, source, pid)
+}
+
+/// A process number, with bpftrace's words for what is none.
+fn parse_pid(text: &str) -> Result<u32, Failure> {
+    text.parse().map_err(|_| {
+        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+        let rest = text.get(digits..).unwrap_or_default();
+        let problem = if digits > 0 && !rest.is_empty() { format!("invalid trailing bytes: {text}") } else { format!("invalid integer: {text}") };
+        Failure::Message(format!("Failed to parse pid: {problem}"))
+    })
 }
 
 /// Prints diagnostics as bpftrace does.
@@ -154,6 +165,7 @@ fn trace(
     compiled: Compiled,
     sources: &Sources,
     source: probebook_compiler::syntax::ast::SourceId,
+    pid: Option<u32>,
 ) -> Result<u8, Failure> {
     let places = PlanPlaces::of(&compiled.plan);
     let print_maps = compiled.plan.settings.print_maps_on_exit;
@@ -164,8 +176,9 @@ fn trace(
         None => Box::new(io::stdout()),
     };
     let mut terminal = Terminal::new(out, arguments.format, arguments.buffering, text_options, sources);
+    terminal.warnings = !arguments.no_warnings;
     let options = StartOptions {
-        pid: arguments.pid,
+        pid,
         child: arguments.command.clone(),
         capture_child_output: false,
         allow_unsafe: arguments.allow_unsafe,

@@ -31,6 +31,8 @@ pub struct Terminal<'a> {
     last_flush: Instant,
     /// Nobody reads any more, or the disk is full.
     closed: bool,
+    /// Whether warnings are shown.
+    pub warnings: bool,
 }
 
 /// How long output may wait in a buffer.
@@ -45,7 +47,7 @@ impl<'a> Terminal<'a> {
         sources: &'a Sources,
     ) -> Self {
         let out = BufWriter::with_capacity(1 << 16, out);
-        Terminal { out, format, buffering, options, sources, held: None, last_flush: Instant::now(), closed: false }
+        Terminal { out, format, buffering, options, sources, held: None, last_flush: Instant::now(), closed: false, warnings: true }
     }
 
     /// Whether output can no longer be delivered.
@@ -153,6 +155,9 @@ impl Sink for Terminal<'_> {
     }
 
     fn message(&mut self, severity: Severity, text: &str, place: Option<Span>) {
+        if severity == Severity::Warning && !self.warnings {
+            return;
+        }
         match (self.format, place) {
             (Format::Json, Some(span)) => {
                 let kind = if severity == Severity::Error { "errorf" } else { "warnf" };
@@ -162,6 +167,21 @@ impl Sink for Terminal<'_> {
             _ => {
                 self.flush();
                 super::complain(&self.message_text(severity, text, place));
+            }
+        }
+    }
+
+    fn runtime_error(&mut self, message: &str, code: i64, place: Span) {
+        match self.format {
+            Format::Text if code != 0 => {
+                // The only helper whose failure is told is the one that deletes.
+                let text = format!("{message}\nAdditional Info - helper: map_delete_elem, retcode: {code}");
+                self.message(Severity::Warning, &text, Some(place));
+            }
+            Format::Text => self.message(Severity::Warning, message, Some(place)),
+            Format::Json => {
+                let line = self.positioned("runtime_error", message, place);
+                self.write(line.as_bytes());
             }
         }
     }

@@ -112,7 +112,7 @@ fn time_series_show_the_wall_clock_and_gaps() {
         points: (1..8).chain(12..20).map(point).collect(),
     };
     let map = map(None, ty, vec![(Value::Null, Value::Tseries(series))]);
-    let options = TextOptions { boot_time_ns: 500_000_000, ..TextOptions::default() };
+    let options = TextOptions::default();
     let svg = svg(&map, 0, 0, &options).expect("a picture");
     let lines = svg.matches("stroke-width=\"2\"").count();
     assert_eq!(lines, 2, "one on each side of the gap");

@@ -44,7 +44,7 @@ const STEPS: [u64; 27] = {
 /// The room that a label of the time needs, in pixels.
 const LABEL_ROOM: u64 = 100;
 
-/// A recorded interval: its start in nanoseconds since boot, and its value.
+/// A recorded interval: its start in nanoseconds since 1970, and its value.
 type Point = (u64, f64);
 
 struct Line {
@@ -130,9 +130,7 @@ fn draw_times(
     let fits = |step: &&u64| (last - first) / **step <= most;
     let step = STEPS.iter().find(fits).copied().unwrap_or(u64::MAX);
     let digits = if step < 1_000_000_000 { 3 } else { 0 };
-    // Round by the clock on the wall, not by the time since boot.
-    let phase = options.boot_time_ns.rem_euclid(step.min(i64::MAX as u64).cast_signed());
-    let behind = (first + phase.unsigned_abs()) % step;
+    let behind = first % step;
     let mut time = if behind == 0 { first } else { first.saturating_add(step - behind) };
     if time > last {
         picture.horizontal_tick(x(first), plot, &clock(first, 3, options));

@@ -35,10 +35,8 @@ fn of_entry(entry: &Entry) -> String {
     for note in notes {
         text.push_str(&format!("\n{note}"));
     }
-    if !entry.example.is_empty() {
-        text.push_str(&format!("\n\nExample:\n    {}", entry.example));
-    }
-    text.trim_end().to_string()
+    let text = text.trim_end();
+    if entry.example.is_empty() { text.to_string() } else { format!("{text}\n\nExample:\n    {}", entry.example) }
 }
 
 fn of_probe(ty: &ProbeType) -> String {

@@ -8,6 +8,7 @@
 mod case;
 mod judge;
 mod likeness;
+mod losses;
 mod notes;
 mod place;
 mod process;
@@ -48,7 +49,7 @@ fn conformance() {
 fn read_cases(folder: &Path) -> Vec<Case> {
     let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
         .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
-        .map(|entry| entry.expect("a folder entry").path())
+        .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| path.extension().is_some_and(|extension| extension == "txt"))
         .collect();
     files.sort();
@@ -57,7 +58,7 @@ fn read_cases(folder: &Path) -> Vec<Case> {
 
 fn read_file(path: &Path) -> Vec<Case> {
     let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let topic = path.file_stem().expect("a file name").to_string_lossy();
+    let topic = path.file_stem().unwrap_or_default().to_string_lossy();
     case::parse(&topic, &text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 

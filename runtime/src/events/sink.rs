@@ -81,8 +81,10 @@ pub trait Sink {
     /// Something was lost since the last call; said when it is noticed and at the end.
     fn loss(&mut self, report: LossReport);
 
-    /// A helper call failed at run time: the message says which, `code` is what it returned.
+    /// A helper call failed at run time: the message says which, `code` is what it returned
+    /// (0 where no helper was called).
     fn runtime_error(&mut self, message: &str, code: i64, place: Span) {
-        self.message(Severity::Warning, &format!("{message}: {code}"), Some(place));
+        let text = if code == 0 { message.to_owned() } else { format!("{message} (error {code})") };
+        self.message(Severity::Warning, &text, Some(place));
     }
 }

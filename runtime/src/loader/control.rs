@@ -33,11 +33,15 @@ impl ControlPage {
         self.word(Control::GATE).store(u32::from(open), Ordering::SeqCst);
     }
 
-    /// Notes when the script started, in nanoseconds since boot: `elapsed` counts from there.
-    pub fn set_start(&self, nanoseconds: u64) {
-        // SAFETY: as in `word`; the offset is a multiple of eight.
-        let start = unsafe { AtomicU64::from_ptr(self.map.as_mut_ptr().add(Control::START as usize).cast()) };
-        start.store(nanoseconds, Ordering::SeqCst);
+    /// Notes when the script started, in nanoseconds since boot, and when the system did, since 1970.
+    pub fn set_times(&self, start: u64, boot: u64) {
+        self.long(Control::START).store(start, Ordering::SeqCst);
+        self.long(Control::BOOT_TIME).store(boot, Ordering::SeqCst);
+    }
+
+    fn long(&self, offset: u32) -> &AtomicU64 {
+        // SAFETY: as in `word`; the offsets are multiples of eight.
+        unsafe { AtomicU64::from_ptr(self.map.as_mut_ptr().add(offset as usize).cast()) }
     }
 
     pub fn gate_is_open(&self) -> bool {

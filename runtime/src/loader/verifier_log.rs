@@ -39,8 +39,10 @@ fn instruction_index(line: &str) -> Option<u32> {
 
 /// Lines that say how the verifier went, not what it found wrong.
 fn is_noise(line: &str) -> bool {
-    const PREFIXES: [&str; 13] = [
+    const PREFIXES: [&str; 15] = [
         ";",
+        "old state",
+        "cur state",
         "processed ",
         "verification time",
         "stack depth",

@@ -197,8 +197,7 @@ fn push_series(out: &mut String, series: &Tseries, options: &TextOptions) {
     let rows = tseries::rows(series, None);
     let recorded: Vec<_> = rows.iter().filter_map(|(start, value)| Some((*start, (*value)?))).collect();
     push_list(out, &recorded, |out, (start, value)| {
-        let nanoseconds = i128::from(*start) + i128::from(options.boot_time_ns);
-        let time = Timestamp::from_nanosecond(nanoseconds).unwrap_or_default();
+        let time = Timestamp::from_nanosecond(i128::from(*start)).unwrap_or_default();
         let time = time.to_zoned(TimeZone::UTC);
         let _ = write!(
             out,

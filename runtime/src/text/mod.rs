@@ -32,14 +32,12 @@ pub use value::{key, print, value};
 pub struct TextOptions {
     /// Follows a string that was cut (`str_trunc_trailer`).
     pub truncation_trailer: String,
-    /// Wall-clock time at boot: nanoseconds since 1970 minus nanoseconds since boot.
-    pub boot_time_ns: i64,
     pub time_zone: TimeZone,
 }
 
 impl Default for TextOptions {
     /// bpftrace's trailer, the system's time zone, and times counted as if from 1970.
     fn default() -> TextOptions {
-        TextOptions { truncation_trailer: "..".into(), boot_time_ns: 0, time_zone: TimeZone::system() }
+        TextOptions { truncation_trailer: "..".into(), time_zone: TimeZone::system() }
     }
 }

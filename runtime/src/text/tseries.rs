@@ -129,11 +129,10 @@ fn number(value: &Value) -> Option<i128> {
     }
 }
 
-/// `HH:MM:SS` in local time of `start` nanoseconds since boot, with up to nine `digits` of the
+/// `HH:MM:SS` in local time of `start` nanoseconds since 1970, with up to nine `digits` of the
 /// fraction of the second.
 pub fn clock(start: u64, digits: usize, options: &TextOptions) -> String {
-    let nanoseconds = i128::from(start) + i128::from(options.boot_time_ns);
-    let time = Timestamp::from_nanosecond(nanoseconds).unwrap_or_default();
+    let time = Timestamp::from_nanosecond(i128::from(start)).unwrap_or_default();
     let time = time.to_zoned(options.time_zone.clone());
     let text = time.strftime("%H:%M:%S");
     let fraction = format!("{:09}", time.subsec_nanosecond());

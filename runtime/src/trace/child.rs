@@ -57,8 +57,12 @@ impl Target {
         Ok(())
     }
 
-    /// `Some` once the command has ended: its code, or none if a signal ended it.
+    /// `Some` once the process has ended: a command's code, or none if a signal ended it.
     pub fn exit_code(&mut self) -> Option<Option<i32>> {
+        if let Target::Process(pid) = self {
+            // It is not our child, so its code is not for us to know.
+            return (!std::path::Path::new(&format!("/proc/{pid}")).exists()).then_some(None);
+        }
         let Target::Running(Running { child, code, .. }) = self else { return None };
         if code.is_none() {
             // A command that cannot be waited for is as good as ended.

@@ -1,7 +1,7 @@
 //! Map value functions: updating this CPU's copy of an aggregate, and combining all copies.
 
 use crate::ir::{Expr as Ir, Helper, Op, Scalar, Stmt, Var};
-use crate::plan::Loss;
+use crate::plan::{Control, Loss};
 use crate::stdlib::{self, CallSite, Lower};
 use crate::syntax::ast::{Expr, ExprKind, Span, TypeOrExpr};
 use crate::types::{Aggregate, Combine, TSERIES_SLOT_SIZE, Type, hist_buckets};
@@ -206,7 +206,11 @@ impl Lowerer<'_> {
 
     /// Writes into the slot of the current interval, which is started anew if it is an old one.
     fn add_to_series(&mut self, at: Ir, value: Ir, (interval, count): (u64, u32), combine: Combine, signed: bool) {
-        let now = self.helper(Helper::KTIME_GET_BOOT_NS, vec![]);
+        // Intervals begin at round times of the clock on the wall.
+        let since_boot = self.helper(Helper::KTIME_GET_BOOT_NS, vec![]);
+        let control = self.plan.control();
+        let boot_time = Ir::load(Scalar::I64, Ir::MapValue { map: control, offset: Control::BOOT_TIME });
+        let now = self.bind(Scalar::I64, Ir::binary(Op::Add, since_boot, boot_time));
         let epoch = self.bind(Scalar::I64, Ir::binary(Op::UDiv, now.clone(), Ir::int(interval as i64)));
         let index = Ir::binary(Op::URem, epoch.clone(), Ir::int(i64::from(count)));
         let index = self.bind(Scalar::I64, Ir::Opaque(Box::new(index)));

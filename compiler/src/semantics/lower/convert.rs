@@ -141,6 +141,14 @@ impl Lowerer<'_> {
     }
 
     fn cast_to_array(&mut self, value: Operand, element: &Type, length: u32, span: Span) -> Lowered<Operand> {
+        // A literal is as wide as the array asks for.
+        let wanted = element.size() * length;
+        let value = match value.constant() {
+            Some(_) if matches!(wanted, 1 | 2 | 4 | 8) && value.ty.is_integer() => {
+                Operand { ty: Type::Integer { bits: (wanted * 8) as u8, signed: value.ty.is_signed() }, ..value }
+            }
+            _ => value,
+        };
         let from = value.ty.size();
         let length = if length == 0 { from / element.size().max(1) } else { length };
         let ty = Type::Array { element: element.clone().into(), length };

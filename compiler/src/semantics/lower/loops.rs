@@ -46,6 +46,11 @@ impl Lowerer<'_> {
         body: &Block,
         span: Span,
     ) -> Lowered<()> {
+        if let Some(outer) = self.scopes.find(&variable.name) {
+            let message = format!("Loop declaration shadows existing variable: ${}", variable.name);
+            let diagnostic = Diagnostic::error("shadowed-variable", variable.span, message).also(outer.span, "declared here");
+            return Err(self.report(diagnostic));
+        }
         match iterable {
             Iterable::Range(start, end) => self.for_range(id, variable, (start, end), body),
             Iterable::Map(map) => self.for_map(id, variable, map, body, span),

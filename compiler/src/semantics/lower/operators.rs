@@ -1,6 +1,7 @@
 //! Arithmetic, comparison, logic and choice.
 
 use crate::ir::{Conversion, Expr as Ir, Op, Scalar, Stmt, Var};
+use crate::plan::EventPlan;
 use crate::semantics::widen;
 use crate::syntax::ast::{BinaryOp, Block, Expr, Span, UnaryOp};
 use crate::types::{AddressSpace, Type};
@@ -65,10 +66,27 @@ impl Lowerer<'_> {
         let (l, r) = (self.register(left)?, self.register(right)?);
         let value = match fold(op, &l, &r) {
             Some(value) => Ir::int(value),
+            None if matches!(op, Op::SDiv | Op::UDiv | Op::SRem | Op::URem) && !matches!(r, Ir::Const { .. }) => {
+                self.guarded_division(op, l, r, span)?
+            }
             None => self.bind(Scalar::I64, Ir::binary(op, l, r)),
         };
         let ty = Type::Integer { bits: 64, signed };
         Ok(Operand { flexible: flexible && !matches!(value, Ir::Const { value, .. } if value < 0), ..Operand::scalar(ty, value, span) })
+    }
+
+    /// Division by what may be zero: the result is 1 then, and the user is warned.
+    fn guarded_division(&mut self, op: Op, left: Ir, right: Ir, span: Span) -> Lowered<Ir> {
+        let result = self.new_var(Scalar::I64);
+        let message = "Divide or modulo by 0 detected. This can lead to unexpected results. 1 is being used as the result.";
+        let event = EventPlan::RuntimeError { message: message.to_string(), span };
+        let (mut by_zero, sent) =
+            self.nested(|this| this.send(event, &[Operand::integer(0, span)], &[Type::I64]));
+        sent?;
+        by_zero.push(Stmt::Set(result, Ir::int(1)));
+        let divide = vec![Stmt::Set(result, Ir::binary(op, left, right.clone()))];
+        self.emit(Stmt::If { condition: right.is_nonzero(), then: divide, otherwise: by_zero });
+        Ok(Ir::Var(result))
     }
 
     fn pointer_arithmetic(

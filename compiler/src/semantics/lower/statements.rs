@@ -95,6 +95,16 @@ impl Lowerer<'_> {
             }
             return self.assign_aggregate(name, key.as_deref(), value, target.span);
         }
+        if let ExprKind::Block(block) = &value.kind
+            && let Some(last) = &block.result
+            && operator.is_none()
+            && aggregate_call(last).is_some()
+        {
+            self.scopes.enter();
+            let result = self.statements(&block.statements).and_then(|()| self.assignment(target, None, last, span));
+            self.scopes.leave();
+            return result;
+        }
         let value = match operator {
             None => self.expr(value)?,
             Some(operator) => {

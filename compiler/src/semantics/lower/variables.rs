@@ -258,7 +258,8 @@ impl Lowerer<'_> {
         let old = self.register(value)?;
         let by = Ir::int(if increment { by } else { -by });
         let new = self.bind(Scalar::I64, Ir::binary(crate::ir::Op::Add, old.clone(), by));
-        let new = self.narrow(&ty, new);
+        // A step may leave a narrow type's range; the variable is widened with it.
+        let ty = if ty.is_integer() { Type::Integer { bits: 64, signed: ty.is_signed() } } else { ty };
         self.assign(target, Operand::scalar(ty.clone(), new.clone(), span))?;
         Ok(Operand::scalar(ty, if prefix { new } else { old }, span))
     }
