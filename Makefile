@@ -5,7 +5,7 @@ VENV := .venv
 TARGET := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
 BINARY := $(TARGET)/release/probebook
 
-.PHONY: help build install demo lab test bench wheel clean setup-build setup-python setup-test
+.PHONY: help build install demo lab test bench wheel clean setup-build setup-python
 
 help:
 	@echo 'make build   the release binary, $(BINARY)'

@@ -173,7 +173,10 @@ impl Helper {
     pub const GET_CURRENT_COMM: Helper = Helper(16);
     pub const GET_STACKID: Helper = Helper(27);
     pub const GET_CURRENT_TASK: Helper = Helper(35);
+    pub const PROBE_WRITE_USER: Helper = Helper(36);
     pub const GET_NUMA_NODE_ID: Helper = Helper(42);
+    pub const GET_SOCKET_COOKIE: Helper = Helper(46);
+    pub const OVERRIDE_RETURN: Helper = Helper(58);
     pub const GET_STACK: Helper = Helper(67);
     pub const GET_CURRENT_CGROUP_ID: Helper = Helper(80);
     pub const SEND_SIGNAL: Helper = Helper(109);
@@ -181,10 +184,12 @@ impl Helper {
     pub const PROBE_READ_KERNEL: Helper = Helper(113);
     pub const PROBE_READ_USER_STR: Helper = Helper(114);
     pub const PROBE_READ_KERNEL_STR: Helper = Helper(115);
+    pub const SEND_SIGNAL_THREAD: Helper = Helper(117);
     pub const JIFFIES64: Helper = Helper(118);
     pub const GET_NS_CURRENT_PID_TGID: Helper = Helper(120);
     pub const KTIME_GET_BOOT_NS: Helper = Helper(125);
     pub const RINGBUF_OUTPUT: Helper = Helper(130);
+    pub const D_PATH: Helper = Helper(147);
     pub const FOR_EACH_MAP_ELEM: Helper = Helper(164);
     pub const GET_FUNC_IP: Helper = Helper(173);
     pub const GET_ATTACH_COOKIE: Helper = Helper(174);

@@ -184,7 +184,12 @@ impl Control {
     pub const START: u32 = 16;
     /// `u64`: wall-clock time at boot, in nanoseconds since 1970; written before the first probe.
     pub const BOOT_TIME: u32 = 24;
-    pub const SIZE: u32 = 32;
+    /// `u32`: the process id of the `-c` command, 0 without one; written before the first probe.
+    pub const CHILD: u32 = 32;
+    /// `i64`: by how many nanoseconds the TAI clock is ahead of the one since boot; written before
+    /// the first probe.
+    pub const TAI_OFFSET: u32 = 40;
+    pub const SIZE: u32 = 48;
 }
 
 /// An event's header: `{u32 index into Plan::events; u32 reserved}`; its arguments follow.

@@ -5,7 +5,8 @@ use probebook_compiler::diagnostics::{Diagnostic, Sources};
 use probebook_compiler::pipeline::{self, Compiled, Request};
 use probebook_compiler::plan::{MapRole, Plan, Settings};
 use probebook_compiler::semantics::environment::{Declaration, LiveMap};
-use probebook_compiler::syntax::ast::{SourceId, Span};
+use probebook_compiler::semantics::named_parameters::NamedParameter;
+use probebook_compiler::syntax::ast::{Macro, SourceId, Span};
 use probebook_runtime::events::{LossKind, LossReport};
 use probebook_runtime::loader::program::LoadError;
 use probebook_runtime::{Session, StartError, TraceError};
@@ -18,6 +19,8 @@ pub struct Script<'a> {
     /// What earlier cells have defined.
     pub definitions: &'a Definitions,
     pub parameters: &'a [String],
+    /// `--name=value`
+    pub named: &'a [NamedParameter],
     pub pid: Option<u32>,
     pub allow_unsafe: bool,
 }
@@ -27,13 +30,20 @@ pub struct Script<'a> {
 pub struct Definitions {
     pub settings: Settings,
     pub maps: Vec<(String, Declaration)>,
+    pub macros: Vec<Macro>,
+    /// The texts that the macros stand in; later cells' texts are added behind them.
+    pub sources: Sources,
 }
 
 impl Definitions {
     /// Takes over what a cell has defined.
-    pub fn update(&mut self, compiled: &Compiled) {
+    pub fn update(&mut self, compiled: &Compiled, sources: &Sources, source: SourceId) {
         self.settings = compiled.plan.settings.clone();
         self.maps.clone_from(&compiled.declarations);
+        if compiled.macros.iter().any(|one| one.span.source == source) {
+            self.macros.clone_from(&compiled.macros);
+            self.sources.clone_from(sources);
+        }
     }
 }
 
@@ -46,6 +56,8 @@ pub fn compile(session: &Session, script: &Script) -> Result<Compiled, Vec<Diagn
         info: session.system().as_ref(),
         live_maps: script.live_maps,
         parameters: script.parameters,
+        named: script.named,
+        macros: &script.definitions.macros,
         declarations: &script.definitions.maps,
         settings: script.definitions.settings.clone(),
         variables: &variables,
@@ -122,7 +134,7 @@ pub fn loss_text(report: &LossReport) -> String {
     match &report.kind {
         LossKind::Events => format!("Lost {count} events"),
         LossKind::MapFull { map } => {
-            format!("WARNING: @{map} is full: {count} new keys were not stored; raise max_map_keys or declare the map larger")
+            format!("WARNING: Map full; can't update element: @{map} is full, {count} new keys were not stored. Try increasing max_map_keys or declaring the map larger: let @{map} = hash(…)")
         }
         LossKind::Stacks { user } => {
             let which = if *user { "user" } else { "kernel" };

@@ -156,6 +156,7 @@ impl Trace {
             let start = crate::system::nanoseconds_since_boot();
             let boot = self.shared.system.boot_time_ns();
             control.set_times(start.cast_unsigned(), boot.cast_unsigned());
+            control.set_surroundings(self.parts.target.child().unwrap_or(0), crate::system::tai_offset());
         }
         self.set_gate(true);
         self.run(|attach| matches!(attach, Attach::Begin))?;

@@ -114,7 +114,7 @@ def test_data_is_never_markup(kernel):
 
 def test_losses_are_told(kernel):
     cell = kernel.run("config = { max_map_keys = 2 }\nbegin { for ($i : 0..10) { @brim[$i] = $i; } }")
-    assert "@brim is full: 8" in cell.stream("stderr")
+    assert "@brim is full, 8" in cell.stream("stderr")
     kernel.run("config = { max_map_keys = 4096 }")
 
 

@@ -11,7 +11,7 @@ type Setter = fn(&mut Settings, &ConfigValue) -> Option<()>;
 
 /// Licenses that the kernel takes for compatible with its own.
 const LICENSES: &[&str] =
-    &["GPL", "GPL v2", "GPL and additional rights", "Dual BSD/GPL", "Dual MIT/GPL", "Dual MPL/GPL"];
+    &["Dual MIT/GPL", "Dual BSD/GPL", "Dual MPL/GPL", "GPL and additional rights", "GPL v2", "GPL"];
 
 /// Every variable of the language: lower-case name and how it is set.
 const VARIABLES: &[(&str, Setter)] = &[
@@ -78,9 +78,19 @@ fn apply_entry(settings: &mut Settings, entry: &ConfigEntry) -> Result<(), Box<D
         }));
     };
     set(settings, &entry.value).ok_or_else(|| {
-        let message = format!("invalid value for {}", name.name);
+        let message = format!("Invalid value for {}{}", name.name, valid_values(&name.name, &entry.value));
         Box::new(Diagnostic::error("invalid-config", entry.value_span, message))
     })
+}
+
+/// `. Found: x. Valid values: a, b`, where there is a list.
+fn valid_values(name: &str, value: &ConfigValue) -> String {
+    match (name.to_ascii_lowercase().trim_start_matches("bpftrace_"), text(value)) {
+        ("license", Some(found)) => format!(". Found: {found}. Valid values: {}", LICENSES.join(", ")),
+        ("missing_probes", Some(found)) => format!(". Found: {found}. Valid values: error, warn, ignore"),
+        ("stack_mode", Some(found)) => format!(". Found: {found}. Valid values: bpftrace, perf, raw, build_id"),
+        _ => String::new(),
+    }
 }
 
 fn boolean(value: &ConfigValue) -> Option<bool> {

@@ -6,6 +6,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::plan::{MapKind, Settings, UserMap};
+use crate::semantics::c_types::CTypes;
+use crate::semantics::named_parameters::NamedParameter;
 use crate::semantics::widen;
 use crate::syntax::ast::{NodeId, Span};
 use crate::types::Type;
@@ -23,6 +25,10 @@ pub struct Environment {
     pub setting_variables: Vec<(String, String)>,
     /// Positional parameters, `$1` first.
     pub parameters: Vec<String>,
+    /// `--name=value`
+    pub named: Vec<NamedParameter>,
+    /// What C definitions of this script and of earlier cells define.
+    pub c_types: CTypes,
     pub allow_unsafe: bool,
     /// Whether this round widened a type.
     pub changed: bool,

@@ -102,6 +102,23 @@ fn conversions(format: &str) -> Result<Vec<(String, Wants)>, Problem> {
     Ok(result)
 }
 
+/// The text of a checked format with its arguments' texts in it; widths and the like do not count.
+pub fn fill_in(format: &str, arguments: &[String]) -> String {
+    let mut result = String::new();
+    let mut arguments = arguments.iter();
+    let mut rest = format.chars().peekable();
+    while let Some(c) = rest.next() {
+        if c != '%' || rest.next_if_eq(&'%').is_some() {
+            result.push(c);
+            continue;
+        }
+        while rest.next_if(|c| "-+ #0123456789.'*hljztLq".contains(*c)).is_some() {}
+        rest.next();
+        result.push_str(arguments.next().map_or("", String::as_str));
+    }
+    result
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,6 +1,7 @@
 //! From syntax tree to typed programs and the plan around them.
 
 pub mod arch;
+pub mod c_types;
 pub mod config;
 pub mod environment;
 #[cfg(test)]
@@ -8,6 +9,7 @@ pub mod fake;
 pub mod format_string;
 pub mod lower;
 pub mod macros;
+pub mod named_parameters;
 pub mod nearest;
 mod plan_builder;
 pub mod probes;

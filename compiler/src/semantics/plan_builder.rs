@@ -78,6 +78,12 @@ impl PlanBuilder {
         self.singleton(MapRole::Counters, MapKind::PerCpuArray, 4, 8, 1)
     }
 
+    /// Bytes that programs may only read.
+    pub fn constants(&mut self, bytes: Vec<u8>) -> MapIndex {
+        let size = (bytes.len() as u32).next_multiple_of(8);
+        self.singleton(MapRole::Constants { bytes }, MapKind::Array, 4, size, 1)
+    }
+
     pub fn stacks(&mut self, user: bool, limit: u32, max_entries: u32) -> MapIndex {
         self.singleton(MapRole::Stacks { user, limit }, MapKind::StackTrace, 4, limit * 8, max_entries)
     }

@@ -1,9 +1,9 @@
 //! The driver: expands probes, lowers every action until the types have settled, and once more.
 
-use crate::diagnostics::Diagnostic;
+use crate::diagnostics::{Diagnostic, Severity};
 use crate::ir::{Module, Program};
 use crate::kernel_info::KernelInfo;
-use crate::plan::{Attach, MapKind, ProbePlan, ProgramKind};
+use crate::plan::{Attach, MapKind, MissingProbes, ProbePlan, ProgramKind};
 use crate::semantics::config;
 use crate::semantics::environment::{Declaration, Environment};
 use crate::semantics::lower::Lowerer;
@@ -79,17 +79,13 @@ fn refuse_planned(script: &Script, diagnostics: &mut Vec<Diagnostic>) {
     let mut refuse = |what: &str, span| {
         diagnostics.push(Diagnostic::error("not-supported-yet", span, format!("{what} is not supported yet")));
     };
-    for definition in &script.c_definitions {
-        refuse("a C definition", definition.span);
-    }
     for import in &script.imports {
         refuse("import", import.span);
     }
     for item in &script.items {
         match item {
-            Item::Macro(item) => refuse("a macro", item.span),
             Item::Subprogram(item) => refuse("a function definition", item.span),
-            Item::Probe(_) | Item::MapDeclaration(_) => {}
+            Item::Probe(_) | Item::Macro(_) | Item::MapDeclaration(_) => {}
         }
     }
 }
@@ -156,12 +152,21 @@ fn expand<'a>(
                     diagnostics.push(Diagnostic::warning("no-match", point.span, message));
                 }
                 Ok(found) => expanded.extend(found),
-                Err(diagnostic) => diagnostics.push(*diagnostic),
+                Err(diagnostic) => diagnostics.extend(missing(*diagnostic, environment.settings.missing_probes)),
             }
         }
         actions.push(Action { probe, expanded });
     }
     actions
+}
+
+/// What becomes of a probe that does not exist: `missing_probes` decides.
+fn missing(diagnostic: Diagnostic, how: MissingProbes) -> Option<Diagnostic> {
+    match (diagnostic.id, how) {
+        ("unknown-probe", MissingProbes::Ignore) => None,
+        ("unknown-probe", MissingProbes::Warn) => Some(Diagnostic { severity: Severity::Warning, ..diagnostic }),
+        _ => Some(diagnostic),
+    }
 }
 
 /// Lowers every action for every kind of probe it stands for.

@@ -19,7 +19,7 @@ pub fn join(a: &Type, b: &Type) -> Option<Type> {
         (Type::String { capacity: l }, Type::String { capacity: r }) => Some(Type::String { capacity: *l.max(r) }),
         (Type::Buffer { capacity: l }, Type::Buffer { capacity: r }) => Some(Type::Buffer { capacity: *l.max(r) }),
         (Type::Pointer { to: l, space: ls }, Type::Pointer { to: r, space: rs }) => {
-            let to = if l == r || **r == Type::Void { l.clone() } else { r.clone() };
+            let to = if l == r || **r == Type::Void || is_named_by(r, l) { l.clone() } else { r.clone() };
             Some(Type::Pointer { to, space: if *ls == AddressSpace::Unknown { *rs } else { *ls } })
         }
         (Type::Pointer { .. }, Type::Integer { .. }) => Some(a.clone()),
@@ -35,6 +35,14 @@ pub fn join(a: &Type, b: &Type) -> Option<Type> {
         }
         (Type::Aggregate(l), Type::Aggregate(r)) => join_aggregates(l, r).map(Type::Aggregate),
         _ => None,
+    }
+}
+
+/// Whether one is a structure's name and the other the same structure with its members.
+fn is_named_by(name: &Type, whole: &Type) -> bool {
+    match (name, whole) {
+        (Type::Struct(name), Type::Struct(whole)) => name.name == whole.name && name.fields.is_empty(),
+        _ => false,
     }
 }
 

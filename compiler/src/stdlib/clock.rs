@@ -11,8 +11,8 @@ use super::{CallSite, Entry, Lower, Mode};
 pub const ENTRIES: &[Entry] = &[
     Entry {
         name: "nsecs",
-        signatures: &["timestamp nsecs", "timestamp nsecs([monotonic|boot|tai])"],
-        documentation: "Nanoseconds of a kernel clock; `boot` (since boot, time in suspend included) unless another is named.",
+        signatures: &["timestamp nsecs", "timestamp nsecs([monotonic|boot|tai|sw_tai])"],
+        documentation: "Nanoseconds of a kernel clock; `boot` (since boot, time in suspend included) unless another is named. `sw_tai` is `tai` for kernels before 6.1, worked out from the difference of the clocks when the script started.",
         example: "tracepoint:syscalls:sys_enter_read { @start[tid] = nsecs; }",
         arguments: (0, Some(1)),
         lower: Lower::Value(nsecs),
@@ -73,11 +73,20 @@ fn nsecs(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
         "boot" => Helper::KTIME_GET_BOOT_NS,
         "monotonic" => Helper::KTIME_GET_NS,
         "tai" => Helper::KTIME_GET_TAI_NS,
-        "sw_tai" => return lowerer.unsupported("nsecs(sw_tai)", call.span),
+        "sw_tai" => return Ok(software_tai(lowerer, call)),
         _ => return Err(lowerer.error("invalid-argument", call.span, "nsecs() takes monotonic, boot, tai or sw_tai")),
     };
     let value = lowerer.helper(helper, vec![]);
     Ok(Operand::scalar(Type::U64, value, call.span))
+}
+
+/// The TAI clock for kernels that cannot read it in BPF: the runtime measures how far it is ahead.
+fn software_tai(lowerer: &mut Lowerer, call: &CallSite) -> Operand {
+    let control = lowerer.plan.control();
+    let ahead = Ir::load(Scalar::I64, Ir::MapValue { map: control, offset: crate::plan::Control::TAI_OFFSET });
+    let now = lowerer.helper(Helper::KTIME_GET_BOOT_NS, vec![]);
+    let value = lowerer.bind(Scalar::I64, Ir::binary(Op::Add, now, ahead));
+    Operand::scalar(Type::U64, value, call.span)
 }
 
 fn elapsed(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {

@@ -50,6 +50,15 @@ pub const ENTRIES: &[Entry] = &[
         ..Entry::BASE
     },
     Entry {
+        name: "find",
+        signatures: &["bool find(map m, mapkey k, variable result)"],
+        documentation: "Whether a map has an entry with this key; if so, its value is put into a variable. It saves a second look into the map.",
+        example: "tracepoint:syscalls:sys_exit_read { let $t; if (find(@start, tid, $t)) { @ = hist(nsecs - $t); } }",
+        arguments: (3, Some(3)),
+        lower: Lower::Value(find),
+        ..Entry::BASE
+    },
+    Entry {
         name: "len",
         signatures: &["int64 len(map m)", "int64 len(ustack stack)", "int64 len(kstack stack)"],
         documentation: "The number of entries of a map, or of frames of a stack.",
@@ -150,15 +159,41 @@ fn warn_if_missing(lowerer: &mut Lowerer, call: &CallSite, failed: Ir) -> Lowere
 
 fn has_key(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
     let [map, key] = call.arguments else { return Ok(Operand::void(call.span)) };
+    let Some((_, found)) = look_up(lowerer, call, map, key)? else { return Ok(Operand::void(call.span)) };
+    let value = lowerer.bind(Scalar::I64, not_null(found).bool_to_int());
+    Ok(Operand::scalar(Type::Bool, value, call.span))
+}
+
+/// The entry that a keyed map has for a key: where its value is, or NULL.
+fn look_up(lowerer: &mut Lowerer, call: &CallSite, map: &TypeOrExpr, key: &TypeOrExpr) -> Lowered<Option<(Type, Ir)>> {
     let (name, _, span) = map_argument(lowerer, call, map)?;
     if lowerer.env.map(name, span).key == KeyInfo::Scalar {
-        let message = format!("has_key() needs a map with keys; @{name} has none");
+        let message = format!("{}() needs a map with keys; @{name} has none", call.name);
         return Err(lowerer.error("scalar-map", span, message));
     }
     let key = lowerer.value_argument(key)?;
     let entry = lowerer.entry(name, Some(key), span)?;
-    let Some(key) = entry.key else { return Ok(Operand::void(call.span)) };
-    let found = lowerer.lookup(entry.map, key);
+    let Some(key) = entry.key.clone() else { return Ok(None) };
+    Ok(Some((entry.value, lowerer.lookup(entry.map, key))))
+}
+
+fn find(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
+    let [map, key, result] = call.arguments else { return Ok(Operand::void(call.span)) };
+    let result = lowerer.value_argument(result)?;
+    let ExprKind::Variable(name) = &result.kind else {
+        return Err(lowerer.error("not-a-variable", result.span, "find() puts the value into a variable: write $name"));
+    };
+    let Some((ty, found)) = look_up(lowerer, call, map, key)? else { return Ok(Operand::void(call.span)) };
+    if let Type::Aggregate(_) = ty {
+        let message = "find() cannot give the value of an aggregation; use has_key() and read the map";
+        return Err(lowerer.error("type-mismatch", call.span, message));
+    }
+    let (then, assigned) = lowerer.nested(|lowerer| {
+        let value = lowerer.in_memory(&ty, found.clone(), call.span);
+        lowerer.assign_variable(result, name, value)
+    });
+    assigned?;
+    lowerer.emit(Stmt::If { condition: not_null(found.clone()), then, otherwise: vec![] });
     let value = lowerer.bind(Scalar::I64, not_null(found).bool_to_int());
     Ok(Operand::scalar(Type::Bool, value, call.span))
 }

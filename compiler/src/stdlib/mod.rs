@@ -4,15 +4,24 @@
 //! is declared in the file of its group, with its type rule and lowering beside it.
 
 mod aggregates;
+mod cgroups;
 mod clock;
 mod control;
 mod maps;
+mod names;
+mod network;
+mod options;
 mod output;
 mod planned;
+mod pointers;
 mod probe;
 mod process;
+mod queries;
+mod search;
+mod signals;
 mod strings;
 mod symbols;
+mod task;
 
 use std::collections::HashMap;
 use std::sync::OnceLock;
@@ -100,14 +109,23 @@ pub struct CallSite<'a> {
 
 const GROUPS: &[&[Entry]] = &[
     process::ENTRIES,
+    task::ENTRIES,
+    cgroups::ENTRIES,
     clock::ENTRIES,
     probe::ENTRIES,
     output::ENTRIES,
     control::ENTRIES,
+    options::ENTRIES,
     maps::ENTRIES,
     aggregates::ENTRIES,
     strings::ENTRIES,
+    search::ENTRIES,
+    names::ENTRIES,
+    network::ENTRIES,
+    queries::ENTRIES,
+    signals::ENTRIES,
     symbols::ENTRIES,
+    pointers::ENTRIES,
     planned::ENTRIES,
 ];
 
@@ -116,10 +134,12 @@ pub fn entries() -> impl Iterator<Item = &'static Entry> {
     GROUPS.iter().flat_map(|group| group.iter())
 }
 
-/// The entry of a name; `arg0`, `arg1` … are all `argN`.
+/// The entry of a name; `arg0`, `arg1` … are all `argN`. `__builtin_comm` is `comm` even where a
+/// macro of that name hides it.
 pub fn find(name: &str) -> Option<&'static Entry> {
     static INDEX: OnceLock<HashMap<&'static str, &'static Entry>> = OnceLock::new();
     let index = INDEX.get_or_init(|| entries().map(|entry| (entry.name, entry)).collect());
+    let name = name.strip_prefix("__builtin_").filter(|name| !name.starts_with("arg")).unwrap_or(name);
     let name = match name.strip_prefix("arg") {
         Some(digits) if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) => "argN",
         _ => name,
@@ -146,5 +166,6 @@ mod tests {
         assert_eq!(find("arg12").map(|entry| entry.name), Some("argN"));
         assert!(find("args").is_some_and(|entry| entry.name == "args"));
         assert!(find("argx").is_none());
+        assert_eq!(find("__builtin_comm").map(|entry| entry.name), Some("comm"));
     }
 }

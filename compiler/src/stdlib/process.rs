@@ -171,7 +171,7 @@ fn comm(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
     Ok(Operand::memory(ty, slot, call.span))
 }
 
-fn current_task(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
+pub fn current_task(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
     let address = lowerer.helper(Helper::GET_CURRENT_TASK, vec![]);
     let ty = match lowerer.info.struct_type("struct task_struct") {
         Some(info) => Type::pointer(Type::Struct(info), AddressSpace::Kernel),

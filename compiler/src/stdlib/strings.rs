@@ -144,7 +144,7 @@ fn string_size(lowerer: &mut Lowerer, length: &crate::syntax::ast::TypeOrExpr) -
 }
 
 /// A size that the verifier knows to be 0 to `max`.
-fn at_most(lowerer: &mut Lowerer, size: Ir, max: u32) -> Ir {
+pub fn at_most(lowerer: &mut Lowerer, size: Ir, max: u32) -> Ir {
     let result = lowerer.new_var(Scalar::I64);
     let opaque = lowerer.bind(Scalar::I64, Ir::Opaque(Box::new(size)));
     let fits = Ir::binary(Op::ULe, opaque.clone(), Ir::int(i64::from(max)));

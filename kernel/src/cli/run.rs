@@ -12,6 +12,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use probebook_compiler::diagnostics::{Diagnostic, Sources, render};
 use probebook_compiler::pipeline::Compiled;
+use probebook_compiler::semantics::named_parameters::NamedParameter;
 use probebook_runtime::{Session, SessionOptions, StartOptions, Status, Trace, TraceHandle};
 
 use super::terminal::{Format, Terminal};
@@ -23,10 +24,10 @@ pub struct Arguments {
     #[arg(short = 'e', value_name = "PROGRAM")]
     expression: Option<String>,
     /// Start a command and trace while it runs
-    #[arg(short = 'c', value_name = "COMMAND")]
+    #[arg(short = 'c', long = "cmd", value_name = "COMMAND")]
     command: Option<String>,
     /// Trace this process
-    #[arg(short = 'p', value_name = "PID")]
+    #[arg(short = 'p', long = "pid", value_name = "PID")]
     pid: Option<String>,
     /// text or json
     #[arg(short = 'f', value_name = "FORMAT", default_value = "text")]
@@ -105,13 +106,31 @@ fn load(arguments: &Arguments) -> Result<(String, String, &[String]), Failure> {
     if file == "-" {
         return Ok(("stdin".to_string(), io::read_to_string(io::stdin())?, parameters));
     }
-    let bytes = std::fs::read(file).map_err(|error| Failure::Message(format!("{file}: {error}")))?;
+    let bytes = std::fs::read(file).map_err(|error| {
+        let reason = error.to_string();
+        let reason = reason.split(" (os error").next().unwrap_or_default();
+        Failure::Message(format!("failed to open file '{file}': {reason}"))
+    })?;
     let text = String::from_utf8(bytes).map_err(|_| Failure::Message(format!("{file} is not UTF-8 text")))?;
     Ok((file.clone(), text, parameters))
 }
 
+/// Parameters with names (`--name=value`, which can only follow `--`), and the others.
+fn named_parameters(parameters: &[String]) -> (Vec<NamedParameter>, Vec<String>) {
+    let mut positional = Vec::new();
+    let mut named = Vec::new();
+    for word in parameters {
+        match word.strip_prefix("--").and_then(NamedParameter::parse) {
+            Some(parameter) => named.push(parameter),
+            None => positional.push(word.clone()),
+        }
+    }
+    (named, positional)
+}
+
 fn run_script(arguments: &Arguments) -> Result<u8, Failure> {
     let (name, text, parameters) = load(arguments)?;
+    let (named, parameters) = named_parameters(parameters);
     let pid = arguments.pid.as_deref().map(parse_pid).transpose()?;
     let mut sources = Sources::default();
     let source = sources.add(name, text);
@@ -121,7 +140,8 @@ fn run_script(arguments: &Arguments) -> Result<u8, Failure> {
         source,
         live_maps: &[],
         definitions: &Definitions::default(),
-        parameters,
+        parameters: &parameters,
+        named: &named,
         pid,
         allow_unsafe: arguments.allow_unsafe,
     };

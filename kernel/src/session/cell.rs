@@ -37,7 +37,7 @@ impl Notebook {
         output: &Output,
     ) -> Result<(), ErrorReport> {
         let label = format!("In [{}]", request.execution_count);
-        let mut sources = Sources::default();
+        let mut sources = self.state().definitions.sources.clone();
         let source = sources.add(label.clone(), script);
         let sources = Arc::new(sources);
         let cell = request.cell_id.as_deref();
@@ -45,7 +45,7 @@ impl Notebook {
         if !compiled.warnings.is_empty() {
             output.stderr(&errors::warnings(&compiled.warnings, &sources));
         }
-        self.state().definitions.update(&compiled);
+        self.state().definitions.update(&compiled, &sources, source);
         if compiled.plan.probes.is_empty() {
             return Ok(());
         }
@@ -83,9 +83,10 @@ impl Notebook {
         let definitions = state.definitions.clone();
         drop(state);
         let compile = |live_maps: &[_]| {
-            let parameters = &run.parameters;
+            let (parameters, named) = (&run.parameters, &run.named);
             let definitions = &definitions;
-            let script = Script { sources, source, live_maps, definitions, parameters, pid: run.pid, allow_unsafe };
+            let script =
+                Script { sources, source, live_maps, definitions, parameters, named, pid: run.pid, allow_unsafe };
             engine::compile(&self.session, &script)
         };
         let result = match compile(&all) {

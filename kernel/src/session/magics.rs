@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use probebook_compiler::semantics::named_parameters::NamedParameter;
+
 /// A cell, taken apart.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Cell {
@@ -22,6 +24,8 @@ pub struct RunOptions {
     /// The name of a background job.
     pub background: Option<String>,
     pub parameters: Vec<String>,
+    /// For `getopt`.
+    pub named: Vec<NamedParameter>,
 }
 
 /// A magic that does something by itself.
@@ -61,6 +65,7 @@ pub const MAGICS: &[(&str, &str, &str)] = &[
     ("%maps", "%maps", "list the maps of this session"),
     ("%clear", "%clear @MAP …", "remove all entries of maps"),
     ("%drop", "%drop @MAP … | --all", "forget maps and their types"),
+    ("%opt", "%opt NAME=VALUE | NAME …", "set what getopt() gives in this cell"),
     ("%unsafe", "%unsafe on | off", "allow functions that change the traced system, in this cell and those after it"),
     ("%config", "%config print=update | print=append", "replace the picture of a map that is printed again, or add one"),
     ("%probes", "%probes PATTERN", "list probes"),
@@ -128,6 +133,11 @@ fn apply(cell: &mut Cell, line: &str) -> Result<(), String> {
             [all] if all == "--all" => Command::DropAll,
             names => Command::Drop(map_names(names).ok_or_else(usage)?),
         },
+        "%opt" => {
+            let options: Option<Vec<_>> = arguments.iter().map(|word| NamedParameter::parse(word)).collect();
+            cell.run.named.extend(options.filter(|options| !options.is_empty()).ok_or_else(usage)?);
+            return Ok(());
+        }
         "%unsafe" => match arguments {
             [on] if on == "on" => Command::Unsafe(true),
             [off] if off == "off" => Command::Unsafe(false),
@@ -215,6 +225,15 @@ mod tests {
         assert_eq!(cell.run.parameters, ["42"]);
         assert_eq!(cell.script.lines().nth(3), Some("begin { }"));
         assert_eq!(cell.script.trim(), "begin { }");
+    }
+
+    #[test]
+    fn options_are_collected() {
+        let cell = parse("%opt size=10 fast\n%opt 'name=a b'\nbegin { }").unwrap();
+        let named: Vec<_> = cell.run.named.iter().map(|one| (one.name.as_str(), one.value.as_deref())).collect();
+        assert_eq!(named, [("size", Some("10")), ("fast", None), ("name", Some("a b"))]);
+        assert!(parse("%opt").unwrap_err().contains("NAME=VALUE"));
+        assert!(parse("%opt =1").unwrap_err().contains("NAME=VALUE"));
     }
 
     #[test]

@@ -8,9 +8,19 @@ use probebook_compiler::syntax::ast::{AttachPart, AttachPoint, SourceId, Span};
 
 /// Full names, sorted; `Err` says what the system could not tell.
 pub fn matching(info: &dyn KernelInfo, pattern: &str) -> Result<Vec<String>, String> {
-    let (provider, rest) = pattern.split_once(':').unwrap_or((pattern, "*"));
+    let (provider, rest) = match pattern.split_once(':') {
+        Some(pair) => pair,
+        None if probes::find_type(pattern).is_some() => (pattern, "*"),
+        // A word that is no probe type is looked for in all of them.
+        None => ("*", pattern),
+    };
     let mut result = Vec::new();
     for ty in probes::TYPES {
+        // Whoever asks for all types does not want each function twice.
+        let is_return = ty.name.contains("ret");
+        if is_return && glob::is_pattern(provider) && !provider.contains("ret") {
+            continue;
+        }
         let wanted = glob::matches(provider, ty.name) || ty.aliases.contains(&provider);
         if !wanted || ty.expand.is_none() {
             continue;
@@ -30,7 +40,12 @@ pub fn matching(info: &dyn KernelInfo, pattern: &str) -> Result<Vec<String>, Str
 
 fn of_type(info: &dyn KernelInfo, provider: &str, pattern: &str) -> Result<Vec<String>, String> {
     match provider {
-        "begin" | "end" => Ok(vec![provider.to_string()]),
+        "begin" | "end" => Ok(filter(std::iter::once(String::new()), provider, pattern)),
+        "interval" | "profile" => Ok(filter(["hz", "ms", "s", "us"].map(|unit| format!("{unit}:")).into_iter(), provider, pattern)),
+        "software" | "hardware" => {
+            let names = probes::timer::event_names(provider);
+            Ok(filter(names.map(|name| format!("{name}:")), provider, pattern))
+        }
         "tracepoint" => {
             let all = info.tracepoints().map_err(|error| error.to_string())?;
             let names = all.iter().map(|(category, name)| format!("{category}:{name}"));
@@ -51,8 +66,8 @@ fn of_type(info: &dyn KernelInfo, provider: &str, pattern: &str) -> Result<Vec<S
 
 fn filter(names: impl Iterator<Item = String>, provider: &str, pattern: &str) -> Vec<String> {
     names
-        .filter(|name| glob::matches(pattern, name) || name.rsplit(':').next().is_some_and(|last| glob::matches(pattern, last)))
-        .map(|name| format!("{provider}:{name}"))
+        .filter(|name| name.split(':').chain([name.as_str()]).any(|part| glob::matches(pattern, part)))
+        .map(|name| if name.is_empty() { provider.to_string() } else { format!("{provider}:{name}") })
         .collect()
 }
 

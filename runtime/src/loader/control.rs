@@ -39,6 +39,13 @@ impl ControlPage {
         self.long(Control::BOOT_TIME).store(boot, Ordering::SeqCst);
     }
 
+    /// Notes the `-c` command's process id (0: there is none), and by how many nanoseconds the TAI
+    /// clock is ahead of the one since boot.
+    pub fn set_surroundings(&self, child: u32, tai_offset: i64) {
+        self.word(Control::CHILD).store(child, Ordering::SeqCst);
+        self.long(Control::TAI_OFFSET).store(tai_offset.cast_unsigned(), Ordering::SeqCst);
+    }
+
     fn long(&self, offset: u32) -> &AtomicU64 {
         // SAFETY: as in `word`; the offsets are multiples of eight.
         unsafe { AtomicU64::from_ptr(self.map.as_mut_ptr().add(offset as usize).cast()) }

@@ -11,6 +11,7 @@ mod tracefs;
 use std::sync::{Arc, OnceLock};
 
 use jiff::Timestamp;
+use nix::time::ClockId;
 
 pub use btf::Btf;
 pub use kallsyms::{Kallsyms, KernelSymbol};
@@ -74,6 +75,22 @@ impl System {
 
 /// CLOCK_BOOTTIME.
 pub fn nanoseconds_since_boot() -> i64 {
-    let time = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME);
+    clock(ClockId::CLOCK_BOOTTIME)
+}
+
+fn clock(id: ClockId) -> i64 {
+    let time = nix::time::clock_gettime(id);
     time.map_or(0, |time| time.tv_sec().saturating_mul(1_000_000_000).saturating_add(time.tv_nsec()))
+}
+
+/// By how many nanoseconds CLOCK_TAI is ahead of CLOCK_BOOTTIME: the best of a few readings of one
+/// between two of the other.
+pub fn tai_offset() -> i64 {
+    let readings = (0..5).map(|_| {
+        let before = nanoseconds_since_boot();
+        let tai = clock(ClockId::CLOCK_TAI);
+        let after = nanoseconds_since_boot();
+        (after - before, tai - (before + (after - before) / 2))
+    });
+    readings.min().map_or(0, |(_, ahead)| ahead)
 }

@@ -44,6 +44,14 @@ impl Target {
         }
     }
 
+    /// The command's process id.
+    pub fn child(&self) -> Option<u32> {
+        match self {
+            Target::Held { .. } | Target::Running(_) => self.pid(),
+            Target::Everything | Target::Process(_) => None,
+        }
+    }
+
     /// Lets a held command go on.
     pub fn release(&mut self) -> io::Result<()> {
         match mem::take(self) {

@@ -144,7 +144,7 @@ def attached_cell(client):
     client.execute_ok("%stop bench")
     client.execute_ok("%drop --all")
     # Links are closed behind the reply's back; the next cell is not to wait for that.
-    time.sleep(0.15)
+    time.sleep(0.3)
     return milliseconds
 
 

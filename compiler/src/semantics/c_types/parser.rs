@@ -366,6 +366,7 @@ impl Builder {
         let mut prefixes = Vec::new();
         let mut value = None;
         for part in self.parts(pair) {
+            let place = self.span(&part);
             let kind = match part.as_rule() {
                 Rule::cast | Rule::sign => {
                     prefixes.push(part);
@@ -381,7 +382,7 @@ impl Builder {
                     continue;
                 }
             };
-            value = Some(Expression { span: self.span(&part), kind: Box::new(kind) });
+            value = Some(Expression { span: place, kind: Box::new(kind) });
         }
         let mut value = value?;
         if prefixes.len() > DEEPEST {

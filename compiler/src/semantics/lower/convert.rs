@@ -17,7 +17,9 @@ impl Lowerer<'_> {
     /// Whether a value counts as true: non-zero, non-null.
     pub fn truth(&mut self, operand: Operand) -> Lowered<Ir> {
         if operand.is_unknown() {
-            return self.unknown(&operand).map(|_| Ir::Const { ty: Scalar::Bool, value: 0 });
+            // Not a constant: no branch may be left out yet.
+            let unknown = Ir::binary(Op::Ne, Ir::Opaque(Box::new(Ir::int(0))), Ir::int(0));
+            return self.unknown(&operand).map(|()| unknown);
         }
         
         match &operand.ty {

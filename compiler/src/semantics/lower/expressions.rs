@@ -2,8 +2,9 @@
 
 use crate::diagnostics::Diagnostic;
 use crate::ir::{Expr as Ir, Stmt};
+use crate::semantics::macros;
 use crate::stdlib::{self, CallSite, Lower};
-use crate::syntax::ast::{BinaryOp, Expr, ExprKind, Ident, OffsetStep, Span, TypeOrExpr, UnaryOp};
+use crate::syntax::ast::{BinaryOp, Block, Expr, ExprKind, Ident, OffsetStep, Span, TypeOrExpr, UnaryOp};
 use crate::types::Type;
 
 use super::{Lowered, Lowerer, Operand, Repr};
@@ -50,7 +51,7 @@ impl Lowerer<'_> {
             ExprKind::Cast { to, operand } => self.cast(to, operand, span),
             ExprKind::Tuple(elements) => self.tuple(elements, span),
             ExprKind::Record(fields) => self.record(fields, span),
-            ExprKind::Block(block) => self.block_value(block, span),
+            ExprKind::Block(block) => self.traced_back(block, span, |this| this.block_value(block, span)),
             ExprKind::Comptime(inner) => self.expr(inner),
         }
     }
@@ -258,8 +259,20 @@ impl Lowerer<'_> {
         self.emit(Stmt::At(expr.span));
         match &expr.kind {
             ExprKind::Call { name, arguments } => self.call(name, arguments, expr.span, true).map(|_| ()),
+            ExprKind::Block(block) => self.traced_back(block, expr.span, |this| this.block(block)),
+            ExprKind::If { condition, then, otherwise } => self.if_statement(condition, then, otherwise.as_ref()),
             _ => self.expr(expr).map(|_| ()),
         }
+    }
+
+    /// Lowers a block expression; if it is a macro's expansion, errors in it name the call.
+    fn traced_back<T>(&mut self, block: &Block, call: Span, lower: impl FnOnce(&mut Self) -> T) -> T {
+        let before = self.diagnostics.len();
+        let result = lower(self);
+        if let Some(new) = self.diagnostics.get_mut(before..) {
+            macros::trace_back(new, call, block.span);
+        }
+        result
     }
 }
 

@@ -69,6 +69,20 @@ impl Lowerer<'_> {
         Err(self.report(diagnostic))
     }
 
+    /// What lies behind one field after another, each but the last a pointer to a structure.
+    pub fn follow(&mut self, object: Operand, path: &[&str], span: Span) -> Lowered<Operand> {
+        let mut value = object;
+        for name in path {
+            let field = Ident { name: (*name).to_string(), span };
+            let Type::Pointer { to, space } = value.ty.clone() else { return Err(self.no_fields(&value.ty, &field)) };
+            let Type::Struct(info) = self.complete(&to) else { return Err(self.no_fields(&to, &field)) };
+            let member = self.find_field(&info, &field)?;
+            let address = self.register(value)?;
+            value = self.member(Repr::Remote { address, space }, &member, span)?;
+        }
+        Ok(value)
+    }
+
     /// Offset and type of a field, for `offsetof`.
     pub fn field_place(&mut self, ty: &Type, field: &Ident) -> Lowered<(u32, Type)> {
         let ty = match ty {

@@ -29,7 +29,8 @@ impl Lowerer<'_> {
     pub fn unroll(&mut self, count: &Expr, body: &Block) -> Lowered<()> {
         let times = self.constant_integer(count, "the number of an unroll")?;
         if !(1..=UNROLL_LIMIT).contains(&times) {
-            let message = format!("unroll must repeat 1 to {UNROLL_LIMIT} times, not {times}");
+            let message =
+                if times < 1 { "unroll minimum value is 1".to_string() } else { format!("unroll maximum value is {UNROLL_LIMIT}") };
             return Err(self.error("unroll-range", count.span, message));
         }
         for _ in 0..times {

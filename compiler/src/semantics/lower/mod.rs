@@ -5,6 +5,7 @@
 
 pub mod aggregates;
 mod compare;
+pub mod constants;
 pub mod convert;
 mod events;
 mod expressions;
@@ -85,7 +86,7 @@ impl Operand {
     /// The value of an integer constant.
     pub fn constant(&self) -> Option<i64> {
         match &self.repr {
-            Repr::Scalar(Ir::Const { value, .. }) => Some(*value),
+            Repr::Scalar(value) => value.constant(),
             _ => None,
         }
     }
@@ -184,8 +185,14 @@ impl<'a> Lowerer<'a> {
 
     /// Evaluates now and gives the result a name, so that it can be used several times.
     pub fn bind(&mut self, ty: Scalar, value: Ir) -> Ir {
-        if matches!(value, Ir::Const { .. }) {
-            return value;
+        match value {
+            Ir::Const { .. } => return value,
+            _ if ty == Scalar::I64 => {
+                if let Some(constant) = value.constant() {
+                    return Ir::int(constant);
+                }
+            }
+            _ => {}
         }
         let var = self.new_var(ty);
         self.emit(Stmt::Set(var, value));

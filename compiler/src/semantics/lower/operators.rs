@@ -116,6 +116,10 @@ impl Lowerer<'_> {
     /// `&&` and `||`: the right side is evaluated only if it matters.
     pub fn logical(&mut self, left: &Expr, right: &Expr, both: bool, span: Span) -> Lowered<Operand> {
         let left = self.condition(left)?;
+        if let Some(left) = left.constant() {
+            let value = if (left != 0) == both { self.condition(right)?.bool_to_int() } else { Ir::int(left) };
+            return Ok(Operand::scalar(Type::Bool, self.bind(Scalar::I64, value), span));
+        }
         let result = self.new_var(Scalar::I64);
         let (mut then, value) = self.nested(|this| this.condition(right));
         then.push(Stmt::Set(result, value?.bool_to_int()));
@@ -208,6 +212,10 @@ impl Lowerer<'_> {
         otherwise: impl FnOnce(&mut Self) -> Lowered<Operand>,
         span: Span,
     ) -> Lowered<Operand> {
+        // What is never chosen need not even make sense here.
+        if let Some(holds) = condition.constant() {
+            return if holds != 0 { then(self) } else { otherwise(self) };
+        }
         let (mut then, left) = self.nested(then);
         let (mut otherwise, right) = self.nested(otherwise);
         let (left, right) = (left?, right?);
@@ -291,26 +299,4 @@ fn widen_for_unary(ty: &Type) -> Type {
         Type::Integer { .. } => ty.clone(),
         _ => Type::U64,
     }
-}
-
-/// The result for two constants, computed as BPF would.
-fn fold(op: Op, left: &Ir, right: &Ir) -> Option<i64> {
-    let (Ir::Const { value: l, .. }, Ir::Const { value: r, .. }) = (left, right) else { return None };
-    let (l, r) = (*l, *r);
-    Some(match op {
-        Op::Add => l.wrapping_add(r),
-        Op::Sub => l.wrapping_sub(r),
-        Op::Mul => l.wrapping_mul(r),
-        Op::SDiv => l.checked_div(r).unwrap_or(if r == 0 { 0 } else { l }),
-        Op::UDiv => (l as u64).checked_div(r as u64)? as i64,
-        Op::SRem => l.checked_rem(r).unwrap_or(0),
-        Op::URem => (l as u64).checked_rem(r as u64)? as i64,
-        Op::And => l & r,
-        Op::Or => l | r,
-        Op::Xor => l ^ r,
-        Op::Shl => l.wrapping_shl(r as u32),
-        Op::AShr => l.wrapping_shr(r as u32),
-        Op::LShr => (l as u64).wrapping_shr(r as u32) as i64,
-        _ => return None,
-    })
 }

@@ -75,8 +75,15 @@ impl Lowerer<'_> {
         }
     }
 
-    fn if_statement(&mut self, condition: &Expr, then: &Block, otherwise: Option<&Block>) -> Lowered<()> {
+    pub(super) fn if_statement(&mut self, condition: &Expr, then: &Block, otherwise: Option<&Block>) -> Lowered<()> {
         let condition = self.condition(condition)?;
+        if let Some(holds) = condition.constant() {
+            return match (holds != 0, otherwise) {
+                (true, _) => self.block(then),
+                (false, Some(block)) => self.block(block),
+                (false, None) => Ok(()),
+            };
+        }
         let (then, first) = self.nested(|this| this.block(then));
         let (otherwise, second) = self.nested(|this| match otherwise {
             Some(block) => this.block(block),

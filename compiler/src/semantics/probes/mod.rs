@@ -6,7 +6,7 @@ mod function;
 pub mod glob;
 mod raw_tracepoint;
 mod special;
-mod timer;
+pub mod timer;
 mod tracepoint;
 mod tracepoint_format;
 
@@ -18,7 +18,7 @@ use crate::kernel_info::{KernelInfo, Unavailable};
 use crate::plan::{Attach, ProgramKind};
 use crate::semantics::environment::Environment;
 use crate::semantics::nearest::nearest;
-use crate::syntax::ast::{AttachPoint, Span};
+use crate::syntax::{self, ast::{AttachPoint, Span}};
 use crate::types::{AddressSpace, StructType, Type};
 
 /// A probe type of the language.
@@ -129,6 +129,8 @@ pub fn expand(
     info: &dyn KernelInfo,
     pid: Option<u32>,
 ) -> Result<Vec<Expanded>, Box<Diagnostic>> {
+    let parameter = |index: u32| environment.parameters.get((index as usize).wrapping_sub(1)).cloned().unwrap_or_default();
+    let point = &syntax::with_parameters(point, parameter)?;
     let Some(first) = point.parts.first() else {
         return Err(Box::new(Diagnostic::error("invalid-probe", point.span, "a probe needs a type")));
     };
@@ -139,8 +141,8 @@ pub fn expand(
         }
         return Err(Box::new(diagnostic));
     };
-    let parts = point.parts.iter().skip(1).map(|part| replace_parameters(&part.text, &environment.parameters));
-    let request = Request { point, parts: parts.collect(), info, environment, pid };
+    let parts = point.parts.iter().skip(1).map(|part| part.text.clone()).collect();
+    let request = Request { point, parts, info, environment, pid };
     match ty.expand {
         Some(expand) => expand(&request),
         None => {
@@ -148,29 +150,6 @@ pub fn expand(
             Err(Box::new(Diagnostic::error("not-supported-yet", point.span, message)))
         }
     }
-}
-
-/// Replaces `$1` … in a part of an attach point.
-fn replace_parameters(text: &str, parameters: &[String]) -> String {
-    if !text.contains('$') {
-        return text.to_string();
-    }
-    let mut result = String::new();
-    let mut rest = text;
-    while let Some(at) = rest.find('$') {
-        let (before, after) = rest.split_at(at);
-        result.push_str(before);
-        let digits: String = after.chars().skip(1).take_while(char::is_ascii_digit).collect();
-        let index = digits.parse::<usize>().ok().and_then(|n| n.checked_sub(1));
-        match index.and_then(|index| parameters.get(index)) {
-            Some(value) => result.push_str(value),
-            None if digits.is_empty() => result.push('$'),
-            None => {}
-        }
-        rest = after.get(1 + digits.len()..).unwrap_or("");
-    }
-    result.push_str(rest);
-    result
 }
 
 impl Request<'_> {
@@ -216,13 +195,6 @@ impl Request<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn parameters_are_replaced_in_attach_points() {
-        let parameters = ["sched".to_string()];
-        assert_eq!(replace_parameters("$1_switch$2", &parameters), "sched_switch");
-        assert_eq!(replace_parameters("a$b", &parameters), "a$b");
-    }
 
     #[test]
     fn probe_types_are_found_by_every_name() {

@@ -66,6 +66,12 @@ const HARDWARE_EVENTS: &[(&str, &str, u64, u64)] = &[
     ("ref-cycles", "ref-cycles", 9, 1_000_000),
 ];
 
+/// Every name of the events of `software` or `hardware`.
+pub fn event_names(provider: &str) -> impl Iterator<Item = &'static str> {
+    let events = if provider == "hardware" { HARDWARE_EVENTS } else { SOFTWARE_EVENTS };
+    events.iter().flat_map(|(long, short, ..)| [*long].into_iter().chain((long != short).then_some(*short)))
+}
+
 type Outcome = Result<Vec<Expanded>, Box<Diagnostic>>;
 
 fn interval(request: &Request) -> Outcome {

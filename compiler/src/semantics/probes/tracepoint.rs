@@ -17,8 +17,12 @@ pub const TRACEPOINT: ProbeType = ProbeType {
 };
 
 fn expand(request: &Request) -> Result<Vec<Expanded>, Box<Diagnostic>> {
-    let [category, name] = request.parts.as_slice() else {
-        return Err(request.wrong_form(&TRACEPOINT));
+    let any = "*".to_string();
+    let (category, name) = match request.parts.as_slice() {
+        [category, name] => (category, name),
+        // A lone wildcard goes over all categories.
+        [name] if glob::is_pattern(name) => (&any, name),
+        _ => return Err(request.wrong_form(&TRACEPOINT)),
     };
     if !glob::is_pattern(category) && !glob::is_pattern(name) {
         return match describe(request, category, name)? {

@@ -1,0 +1,124 @@
+//! Types, constants and macros that scripts define in C: `struct`, `union`, `enum`, `typedef`,
+//! `#define`, and the conditionals around them.
+//!
+//! [`read`] takes a script's definitions in their order; what they define holds for later cells
+//! too. Whoever looks up a name asks [`CTypes`], which knows the kernel's types as well: the
+//! script's own win.
+
+mod constants;
+mod ctype;
+mod layout;
+mod parser;
+mod preprocessor;
+mod reader;
+#[cfg(test)]
+mod tests;
+mod tree;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::diagnostics::Diagnostic;
+use crate::kernel_info::KernelInfo;
+use crate::syntax::ast::{CDefinition, Span};
+use crate::types::{EnumType, StructType, Type};
+
+use ctype::CType;
+
+/// How many macros may stand for one another.
+const LONGEST_CHAIN: u32 = 32;
+
+/// What scripts have defined in C so far.
+#[derive(Clone, Debug, Default)]
+pub struct CTypes {
+    /// By `struct name`, `union name`, or the typedef of one without a name.
+    structures: BTreeMap<String, Structure>,
+    /// Structures of which only the name has been told.
+    declared: BTreeSet<String>,
+    enums: BTreeMap<String, Arc<EnumType>>,
+    constants: BTreeMap<String, (Arc<EnumType>, i64)>,
+    typedefs: BTreeMap<String, CType>,
+    macros: BTreeMap<String, Macro>,
+}
+
+#[derive(Clone, Debug)]
+struct Structure {
+    info: Arc<StructType>,
+    align: u32,
+}
+
+/// What `#define` gave a name, as text: it is read when it is used.
+#[derive(Clone, Debug)]
+struct Macro {
+    text: String,
+    span: Span,
+}
+
+/// What a macro stands for in a script.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MacroValue {
+    Integer(i128),
+    Text(String),
+}
+
+/// Reads a script's C definitions; all that is wrong with them is reported together.
+pub fn read(definitions: &[CDefinition], types: &mut CTypes, info: &dyn KernelInfo) -> Result<(), Vec<Diagnostic>> {
+    let mut diagnostics = Vec::new();
+    preprocessor::read(definitions, types, info, &mut diagnostics);
+    if diagnostics.is_empty() { Ok(()) } else { Err(diagnostics) }
+}
+
+impl CTypes {
+    /// A structure or union with its members, by `struct name` or `union name`.
+    pub fn struct_type(&self, name: &str, info: &dyn KernelInfo) -> Option<Arc<StructType>> {
+        match self.structures.get(name) {
+            Some(structure) => Some(Arc::clone(&structure.info)),
+            None => info.struct_type(name),
+        }
+    }
+
+    /// Whether a structure has been named, so that pointers to it make sense.
+    pub fn is_declared(&self, name: &str) -> bool {
+        self.declared.contains(name)
+    }
+
+    /// What a typedef, or a macro that names a type, stands for.
+    pub fn typedef(&self, name: &str, info: &dyn KernelInfo) -> Option<Type> {
+        let named = self.typedefs.get(name).cloned().or_else(|| reader::macro_type(self, info, name));
+        match named {
+            Some(named) => Some(named.ty),
+            None => info.typedef(name),
+        }
+    }
+
+    pub fn enum_type(&self, name: &str, info: &dyn KernelInfo) -> Option<Arc<EnumType>> {
+        self.enums.get(name).cloned().or_else(|| info.enum_type(name))
+    }
+
+    pub fn enum_constant(&self, name: &str, info: &dyn KernelInfo) -> Option<(Arc<EnumType>, i64)> {
+        self.constants.get(name).cloned().or_else(|| info.enum_constant(name))
+    }
+
+    /// The value of a macro; `None` if there is none of that name.
+    ///
+    /// # Errors
+    ///
+    /// It stands for something that is neither an integer nor a string; the diagnostic points at
+    /// the definition.
+    pub fn macro_value(&self, name: &str, info: &dyn KernelInfo) -> Option<Result<MacroValue, Diagnostic>> {
+        let found = self.macros.get(name)?;
+        Some(constants::macro_value(self, info, found, LONGEST_CHAIN))
+    }
+
+    /// Names of constants and macros, for suggestions.
+    pub fn constant_names(&self) -> impl Iterator<Item = &str> {
+        self.constants.keys().chain(self.macros.keys()).map(String::as_str)
+    }
+
+    /// Forgets an enumeration's constants: it is defined anew.
+    fn forget_enum(&mut self, name: &str) {
+        if let Some(old) = self.enums.remove(name) {
+            self.constants.retain(|_, (info, _)| !Arc::ptr_eq(info, &old));
+        }
+    }
+}

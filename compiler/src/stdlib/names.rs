@@ -1,0 +1,220 @@
+//! Names for numbers: errors, signals, system calls.
+
+use syscalls::Sysno;
+
+use crate::ir::{Expr as Ir, Op, Scalar, Stmt};
+use crate::semantics::lower::{Lowered, Lowerer, Operand, text_literal};
+use crate::types::Type;
+
+use super::{CallSite, Entry, Lower, Mode};
+
+pub const ENTRIES: &[Entry] = &[
+    Entry {
+        name: "strerror",
+        signatures: &["strerror_t strerror(int error)"],
+        documentation: "The text of an error number, as strerror(3) gives it.",
+        example: "tracepoint:syscalls:sys_exit_openat /args.ret < 0/ { @[strerror(-args.ret)] = count(); }",
+        mode: Mode::Asynchronous,
+        arguments: (1, Some(1)),
+        lower: Lower::Value(error_text),
+        ..Entry::BASE
+    },
+    Entry {
+        name: "signal_name",
+        signatures: &["string signal_name(int sig)"],
+        documentation: "What a signal is called, as strsignal(3) says it: `Interrupt` for 2.",
+        example: "tracepoint:signal:signal_deliver { @[signal_name(args.sig)] = count(); }",
+        arguments: (1, Some(1)),
+        lower: Lower::Value(|lowerer, call| named(lowerer, call, signal_text, SIGNALS)),
+        ..Entry::BASE
+    },
+    Entry {
+        name: "syscall_name",
+        signatures: &["string syscall_name(int number)"],
+        documentation: "The name of a system call of this architecture: `read` for 0 on x86_64.",
+        example: "tracepoint:raw_syscalls:sys_enter { @[syscall_name(args.id)] = count(); }",
+        arguments: (1, Some(1)),
+        lower: Lower::Value(|lowerer, call| named(lowerer, call, system_call, system_calls())),
+        ..Entry::BASE
+    },
+];
+
+/// Room for a name; the longest of them fits with its NUL.
+const ENTRY_SIZE: u32 = 32;
+/// What is not in the table.
+const UNKNOWN: &str = "N/A";
+/// Signals are numbered 0 to 64.
+const SIGNALS: u32 = 65;
+/// The first real-time signal that programs may use; glibc keeps 32 and 33 for itself.
+const FIRST_REAL_TIME: u32 = 34;
+
+/// The texts of strsignal(3) for the signals 1 to 31 of Linux.
+const SIGNAL_TEXTS: [&str; 31] = [
+    "Hangup",
+    "Interrupt",
+    "Quit",
+    "Illegal instruction",
+    "Trace/breakpoint trap",
+    "Aborted",
+    "Bus error",
+    "Floating point exception",
+    "Killed",
+    "User defined signal 1",
+    "Segmentation fault",
+    "User defined signal 2",
+    "Broken pipe",
+    "Alarm clock",
+    "Terminated",
+    "Stack fault",
+    "Child exited",
+    "Continued",
+    "Stopped (signal)",
+    "Stopped",
+    "Stopped (tty input)",
+    "Stopped (tty output)",
+    "Urgent I/O condition",
+    "CPU time limit exceeded",
+    "File size limit exceeded",
+    "Virtual timer expired",
+    "Profiling timer expired",
+    "Window changed",
+    "I/O possible",
+    "Power failure",
+    "Bad system call",
+];
+
+/// The signals' names without `SIG`, from 1.
+const SIGNAL_NAMES: [&str; 31] = [
+    "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM", "TERM",
+    "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO",
+    "PWR", "SYS",
+];
+
+/// The number of a signal by its name, `SIGKILL` or `kill`.
+pub fn signal_number(name: &str) -> Option<i64> {
+    let upper = name.to_ascii_uppercase();
+    let short = match upper.strip_prefix("SIG").unwrap_or(&upper) {
+        "POLL" => "IO",
+        "IOT" => "ABRT",
+        short => short,
+    };
+    SIGNAL_NAMES.iter().position(|known| *known == short).map(|index| index as i64 + 1)
+}
+
+/// `SIGHUP`, `SIGINT` …
+pub fn signal_names() -> impl Iterator<Item = String> {
+    SIGNAL_NAMES.iter().map(|name| format!("SIG{name}"))
+}
+
+fn signal_text(number: u32) -> Option<String> {
+    if number >= SIGNALS {
+        return None;
+    }
+    let known = number.checked_sub(1).and_then(|index| SIGNAL_TEXTS.get(index as usize));
+    Some(match (known, number.checked_sub(FIRST_REAL_TIME)) {
+        (Some(text), _) => (*text).to_string(),
+        (None, Some(index)) => format!("Real-time signal {index}"),
+        (None, None) => format!("Unknown signal {number}"),
+    })
+}
+
+fn system_call(number: u32) -> Option<String> {
+    Sysno::new(number as usize).map(|call| call.name().to_string())
+}
+
+/// One more than the highest number of a system call.
+fn system_calls() -> u32 {
+    Sysno::last().id() as u32 + 1
+}
+
+fn error_text(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
+    let Some(argument) = call.arguments.first() else { return Ok(Operand::void(call.span)) };
+    let argument = lowerer.value_argument(argument)?;
+    let operand = lowerer.expr(argument)?;
+    match &operand.ty {
+        Type::Void => lowerer.unknown(&operand).map(|()| operand),
+        ty if ty.is_integer() => {
+            let number = lowerer.register(operand)?;
+            Ok(Operand::scalar(Type::ErrorName, number, call.span))
+        }
+        other => {
+            let message = format!("strerror() takes an error number, not {other}");
+            Err(lowerer.error("type-mismatch", operand.span, message))
+        }
+    }
+}
+
+/// Looks a number up: now if it is a constant, else in a table that the program carries along.
+fn named(lowerer: &mut Lowerer, call: &CallSite, name: fn(u32) -> Option<String>, count: u32) -> Lowered<Operand> {
+    let Some(argument) = call.arguments.first() else { return Ok(Operand::void(call.span)) };
+    let argument = lowerer.value_argument(argument)?;
+    let operand = lowerer.expr(argument)?;
+    match (&operand.ty, operand.constant()) {
+        (Type::Void, _) => return lowerer.unknown(&operand).map(|()| operand),
+        (ty, Some(number)) if ty.is_integer() => {
+            let text = u32::try_from(number).ok().and_then(name);
+            return Ok(text_literal(text.unwrap_or_else(|| UNKNOWN.to_string()), call.span));
+        }
+        (ty, _) if ty.is_integer() => {}
+        (other, _) => {
+            let message = format!("{}() takes a number, not {other}", call.name);
+            return Err(lowerer.error("type-mismatch", operand.span, message));
+        }
+    }
+    let number = lowerer.register(operand)?;
+    let table = lowerer.plan.constants(table(name, count));
+    let index = in_table(lowerer, number, count);
+    let by = Ir::binary(Op::Mul, index, Ir::int(i64::from(ENTRY_SIZE)));
+    let address = Ir::Offset { base: Box::new(Ir::MapValue { map: table, offset: 0 }), by: Box::new(by) };
+    let ty = Type::String { capacity: ENTRY_SIZE };
+    let slot = Ir::Slot(lowerer.slot_for(&ty));
+    lowerer.emit(Stmt::Copy { to: slot.clone(), from: address, size: ENTRY_SIZE, align: 8 });
+    Ok(Operand::memory(ty, slot, call.span))
+}
+
+/// The names one after the other, and behind them what stands for all other numbers.
+fn table(name: fn(u32) -> Option<String>, count: u32) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity((count as usize + 1) * ENTRY_SIZE as usize);
+    for number in 0..=count {
+        let text = if number < count { name(number) } else { None };
+        let mut entry = text.unwrap_or_else(|| UNKNOWN.to_string()).into_bytes();
+        entry.truncate(ENTRY_SIZE as usize - 1);
+        entry.resize(ENTRY_SIZE as usize, 0);
+        bytes.extend(entry);
+    }
+    bytes
+}
+
+/// An index that the verifier knows to be 0 to `count`, which stands for all others.
+fn in_table(lowerer: &mut Lowerer, number: Ir, count: u32) -> Ir {
+    let result = lowerer.new_var(Scalar::I64);
+    let number = lowerer.bind(Scalar::I64, Ir::Opaque(Box::new(number)));
+    let condition = Ir::binary(Op::ULt, number.clone(), Ir::int(i64::from(count)));
+    let then = vec![Stmt::Set(result, number)];
+    let otherwise = vec![Stmt::Set(result, Ir::int(i64::from(count)))];
+    lowerer.emit(Stmt::If { condition, then, otherwise });
+    Ir::Var(result)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signals_have_names_and_texts() {
+        assert_eq!(signal_number("SIGKILL"), Some(9));
+        assert_eq!(signal_number("term"), Some(15));
+        assert_eq!(signal_number("SIGNOSUCH"), None);
+        assert_eq!(signal_text(9).as_deref(), Some("Killed"));
+        assert_eq!(signal_text(33).as_deref(), Some("Unknown signal 33"));
+        assert_eq!(signal_text(34).as_deref(), Some("Real-time signal 0"));
+        assert_eq!(signal_text(65), None);
+    }
+
+    #[test]
+    fn every_system_call_fits_its_entry() {
+        let longest = Sysno::iter().map(|call| call.name().len()).max();
+        assert!(longest.is_some_and(|length| length < ENTRY_SIZE as usize));
+        assert_eq!(table(system_call, system_calls()).len() as u32, (system_calls() + 1) * ENTRY_SIZE);
+    }
+}
