@@ -193,9 +193,24 @@ impl Helper {
     pub const FOR_EACH_MAP_ELEM: Helper = Helper(164);
     pub const GET_FUNC_IP: Helper = Helper(173);
     pub const GET_ATTACH_COOKIE: Helper = Helper(174);
+    pub const GET_CURRENT_TASK_BTF: Helper = Helper(158);
     pub const LOOP: Helper = Helper(181);
     pub const MAP_LOOKUP_PERCPU_ELEM: Helper = Helper(195);
     pub const KTIME_GET_TAI_NS: Helper = Helper(208);
+
+    /// Whether the helper gives the same each time a program calls it in one run: who runs, and
+    /// where (programs do not migrate). Repeated calls are then made once, unused ones not at all.
+    pub fn is_constant(self) -> bool {
+        matches!(
+            self,
+            Helper::GET_CURRENT_PID_TGID
+                | Helper::GET_CURRENT_UID_GID
+                | Helper::GET_CURRENT_TASK
+                | Helper::GET_CURRENT_TASK_BTF
+                | Helper::GET_CURRENT_CGROUP_ID
+                | Helper::GET_SMP_PROCESSOR_ID
+        )
+    }
 }
 
 impl Scalar {

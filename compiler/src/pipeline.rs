@@ -5,6 +5,7 @@ use crate::diagnostics::{Diagnostic, Sources};
 use crate::ir::Module;
 use crate::kernel_info::KernelInfo;
 use crate::plan::{Plan, Settings};
+use crate::semantics::c_types::{self, CTypes};
 use crate::semantics::environment::{Declaration, Environment, LiveMap};
 use crate::semantics::named_parameters::{self, NamedParameter};
 use crate::semantics::{self, Analysis, macros};
@@ -25,6 +26,8 @@ pub struct Request<'a> {
     pub parameters: &'a [String],
     /// `--name=value`, for `getopt`.
     pub named: &'a [NamedParameter],
+    /// C definitions of earlier cells.
+    pub c_types: &'a CTypes,
     /// Macros of earlier cells.
     pub macros: &'a [Macro],
     /// Settings of earlier cells.
@@ -43,6 +46,8 @@ pub struct Compiled {
     pub warnings: Vec<Diagnostic>,
     /// `let @name = …` of this script and of earlier cells.
     pub declarations: Vec<(String, Declaration)>,
+    /// C definitions of this script and of earlier cells.
+    pub c_types: CTypes,
     /// Macros of this script and of earlier cells.
     pub macros: Vec<Macro>,
     /// The typed intermediate form, for `-d ir` and snapshots.
@@ -56,8 +61,10 @@ pub fn compile(request: &Request) -> Result<Compiled, Vec<Diagnostic>> {
     passed(macros::expand(&mut script, request.macros))?;
     passed(named_parameters::check(&mut script, request.named, request.source))?;
     let mut environment = environment(request);
+    c_types::read(&script.c_definitions, &mut environment.c_types, request.info)?;
     let analysis = semantics::analyse(&script, &mut environment, request.info, request.pid)?;
     let declarations = environment.declarations();
+    let c_types = std::mem::take(&mut environment.c_types);
     let Analysis { mut module, mut builder, probes, warnings } = analysis;
     let scratch = codegen::place_slots(&mut module);
     if scratch > 0 {
@@ -78,7 +85,7 @@ pub fn compile(request: &Request) -> Result<Compiled, Vec<Diagnostic>> {
         settings: environment.settings,
     };
     let macros = macros::defined(&script, request.macros);
-    Ok(Compiled { plan, warnings, declarations, macros, module })
+    Ok(Compiled { plan, warnings, declarations, c_types, macros, module })
 }
 
 /// What a pass has found wrong ends the compilation.
@@ -92,6 +99,7 @@ fn environment(request: &Request) -> Environment {
     environment.declare(request.declarations);
     environment.parameters = request.parameters.to_vec();
     environment.named = request.named.to_vec();
+    environment.c_types = request.c_types.clone();
     environment.allow_unsafe = request.allow_unsafe;
     environment.settings = request.settings.clone();
     environment.setting_variables = request.variables.to_vec();
@@ -123,6 +131,7 @@ mod tests {
             declarations: &[],
             parameters: &[],
             named: &[],
+            c_types: &CTypes::default(),
             macros: &[],
             settings: Settings::default(),
             variables: &[],

@@ -4,6 +4,7 @@ use probebook_compiler::codegen::{Cpu, Options};
 use probebook_compiler::diagnostics::{Diagnostic, Sources};
 use probebook_compiler::pipeline::{self, Compiled, Request};
 use probebook_compiler::plan::{MapRole, Plan, Settings};
+use probebook_compiler::semantics::c_types::CTypes;
 use probebook_compiler::semantics::environment::{Declaration, LiveMap};
 use probebook_compiler::semantics::named_parameters::NamedParameter;
 use probebook_compiler::syntax::ast::{Macro, SourceId, Span};
@@ -30,8 +31,9 @@ pub struct Script<'a> {
 pub struct Definitions {
     pub settings: Settings,
     pub maps: Vec<(String, Declaration)>,
+    pub c_types: CTypes,
     pub macros: Vec<Macro>,
-    /// The texts that the macros stand in; later cells' texts are added behind them.
+    /// The texts that the macros, the C ones too, stand in; later cells' texts are added behind them.
     pub sources: Sources,
 }
 
@@ -40,7 +42,9 @@ impl Definitions {
     pub fn update(&mut self, compiled: &Compiled, sources: &Sources, source: SourceId) {
         self.settings = compiled.plan.settings.clone();
         self.maps.clone_from(&compiled.declarations);
-        if compiled.macros.iter().any(|one| one.span.source == source) {
+        self.c_types.clone_from(&compiled.c_types);
+        let defines = compiled.macros.iter().any(|one| one.span.source == source);
+        if defines || compiled.c_types.has_macros_of(source) {
             self.macros.clone_from(&compiled.macros);
             self.sources.clone_from(sources);
         }
@@ -57,6 +61,7 @@ pub fn compile(session: &Session, script: &Script) -> Result<Compiled, Vec<Diagn
         live_maps: script.live_maps,
         parameters: script.parameters,
         named: script.named,
+        c_types: &script.definitions.c_types,
         macros: &script.definitions.macros,
         declarations: &script.definitions.maps,
         settings: script.definitions.settings.clone(),

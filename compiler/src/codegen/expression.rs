@@ -1,5 +1,6 @@
 //! Expressions: what they evaluate to, in registers.
 
+use inkwell::attributes::{Attribute, AttributeLoc};
 use inkwell::types::BasicMetadataTypeEnum;
 use inkwell::values::{BasicMetadataValueEnum, BasicValue, BasicValueEnum, IntValue, PointerValue};
 
@@ -192,6 +193,13 @@ impl<'ctx> Function<'_, 'ctx, '_> {
         };
         let callee = types.i64.const_int(u64::from(id.0), false).const_to_pointer(types.pointer);
         let call = self.builder.build_indirect_call(signature, callee, arguments, "")?;
+        if id.is_constant() {
+            for (name, value) in [("memory", 0), ("nounwind", 0), ("willreturn", 0)] {
+                let kind = Attribute::get_named_enum_kind_id(name);
+                let attribute = self.shared.unit.context.create_enum_attribute(kind, value);
+                call.add_attribute(AttributeLoc::Function, attribute);
+            }
+        }
         let result = call.try_as_basic_value().basic();
         let result = result.ok_or_else(|| CodegenError::malformed("a helper without a result"))?;
         match (result, returns) {

@@ -25,7 +25,7 @@ pub const ENTRIES: &[Entry] = &[
         documentation: "What a signal is called, as strsignal(3) says it: `Interrupt` for 2.",
         example: "tracepoint:signal:signal_deliver { @[signal_name(args.sig)] = count(); }",
         arguments: (1, Some(1)),
-        lower: Lower::Value(|lowerer, call| named(lowerer, call, signal_text, SIGNALS)),
+        lower: Lower::Value(|lowerer, call| named(lowerer, call, &SIGNALS)),
         ..Entry::BASE
     },
     Entry {
@@ -34,17 +34,28 @@ pub const ENTRIES: &[Entry] = &[
         documentation: "The name of a system call of this architecture: `read` for 0 on x86_64.",
         example: "tracepoint:raw_syscalls:sys_enter { @[syscall_name(args.id)] = count(); }",
         arguments: (1, Some(1)),
-        lower: Lower::Value(|lowerer, call| named(lowerer, call, system_call, system_calls())),
+        lower: Lower::Value(|lowerer, call| named(lowerer, call, &SYSTEM_CALLS)),
         ..Entry::BASE
     },
 ];
 
 /// Room for a name; the longest of them fits with its NUL.
 const ENTRY_SIZE: u32 = 32;
-/// What is not in the table.
-const UNKNOWN: &str = "N/A";
+
+/// Numbers from 0 and their names.
+struct Names {
+    name: fn(u32) -> Option<String>,
+    /// One more than the highest number.
+    count: fn() -> u32,
+    /// What stands for every other number.
+    unknown: &'static str,
+}
+
 /// Signals are numbered 0 to 64.
-const SIGNALS: u32 = 65;
+const SIGNALS: Names = Names { name: signal_text, count: || 65, unknown: "N/A" };
+const SYSTEM_CALLS: Names =
+    Names { name: system_call, count: || Sysno::last().id() as u32 + 1, unknown: "Unknown syscall" };
+
 /// The first real-time signal that programs may use; glibc keeps 32 and 33 for itself.
 const FIRST_REAL_TIME: u32 = 34;
 
@@ -107,7 +118,7 @@ pub fn signal_names() -> impl Iterator<Item = String> {
 }
 
 fn signal_text(number: u32) -> Option<String> {
-    if number >= SIGNALS {
+    if number >= (SIGNALS.count)() {
         return None;
     }
     let known = number.checked_sub(1).and_then(|index| SIGNAL_TEXTS.get(index as usize));
@@ -145,15 +156,15 @@ fn error_text(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
 }
 
 /// Looks a number up: now if it is a constant, else in a table that the program carries along.
-fn named(lowerer: &mut Lowerer, call: &CallSite, name: fn(u32) -> Option<String>, count: u32) -> Lowered<Operand> {
+fn named(lowerer: &mut Lowerer, call: &CallSite, names: &Names) -> Lowered<Operand> {
     let Some(argument) = call.arguments.first() else { return Ok(Operand::void(call.span)) };
     let argument = lowerer.value_argument(argument)?;
     let operand = lowerer.expr(argument)?;
     match (&operand.ty, operand.constant()) {
         (Type::Void, _) => return lowerer.unknown(&operand).map(|()| operand),
         (ty, Some(number)) if ty.is_integer() => {
-            let text = u32::try_from(number).ok().and_then(name);
-            return Ok(text_literal(text.unwrap_or_else(|| UNKNOWN.to_string()), call.span));
+            let text = u32::try_from(number).ok().and_then(names.name);
+            return Ok(text_literal(text.unwrap_or_else(|| names.unknown.to_string()), call.span));
         }
         (ty, _) if ty.is_integer() => {}
         (other, _) => {
@@ -162,8 +173,8 @@ fn named(lowerer: &mut Lowerer, call: &CallSite, name: fn(u32) -> Option<String>
         }
     }
     let number = lowerer.register(operand)?;
-    let table = lowerer.plan.constants(table(name, count));
-    let index = in_table(lowerer, number, count);
+    let table = lowerer.plan.constants(table(names));
+    let index = in_table(lowerer, number, (names.count)());
     let by = Ir::binary(Op::Mul, index, Ir::int(i64::from(ENTRY_SIZE)));
     let address = Ir::Offset { base: Box::new(Ir::MapValue { map: table, offset: 0 }), by: Box::new(by) };
     let ty = Type::String { capacity: ENTRY_SIZE };
@@ -173,11 +184,12 @@ fn named(lowerer: &mut Lowerer, call: &CallSite, name: fn(u32) -> Option<String>
 }
 
 /// The names one after the other, and behind them what stands for all other numbers.
-fn table(name: fn(u32) -> Option<String>, count: u32) -> Vec<u8> {
+fn table(names: &Names) -> Vec<u8> {
+    let count = (names.count)();
     let mut bytes = Vec::with_capacity((count as usize + 1) * ENTRY_SIZE as usize);
     for number in 0..=count {
-        let text = if number < count { name(number) } else { None };
-        let mut entry = text.unwrap_or_else(|| UNKNOWN.to_string()).into_bytes();
+        let text = if number < count { (names.name)(number) } else { None };
+        let mut entry = text.unwrap_or_else(|| names.unknown.to_string()).into_bytes();
         entry.truncate(ENTRY_SIZE as usize - 1);
         entry.resize(ENTRY_SIZE as usize, 0);
         bytes.extend(entry);
@@ -215,6 +227,6 @@ mod tests {
     fn every_system_call_fits_its_entry() {
         let longest = Sysno::iter().map(|call| call.name().len()).max();
         assert!(longest.is_some_and(|length| length < ENTRY_SIZE as usize));
-        assert_eq!(table(system_call, system_calls()).len() as u32, (system_calls() + 1) * ENTRY_SIZE);
+        assert_eq!(table(&SYSTEM_CALLS).len() as u32, ((SYSTEM_CALLS.count)() + 1) * ENTRY_SIZE);
     }
 }

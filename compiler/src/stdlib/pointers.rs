@@ -33,7 +33,7 @@ pub const ENTRIES: &[Entry] = &[
         name: "container_of",
         signatures: &["Container * container_of(Member * ptr, Type type, Identifier member)"],
         documentation: "A pointer to the structure of a type whose member is at an address.",
-        example: "tracepoint:sched:sched_switch { $se = &curtask.se; print(container_of($se, struct task_struct, se).pid); }",
+        example: "tracepoint:sched:sched_switch { $se = (struct sched_entity *)((uint64)curtask + offsetof(struct task_struct, se)); print(container_of($se, typeof(struct task_struct), se).pid); }",
         arguments: (3, Some(3)),
         lower: Lower::Value(container_of),
         ..Entry::BASE

@@ -1,6 +1,6 @@
 //! Who runs: process, thread, user, cgroup, CPU.
 
-use crate::ir::{Expr as Ir, Helper, Op, Stmt};
+use crate::ir::{Expr as Ir, Helper, Op, Scalar, Stmt};
 use crate::semantics::lower::{Lowered, Lowerer, Operand};
 use crate::syntax::ast::{ExprKind, TypeOrExpr};
 use crate::types::{AddressSpace, Type};
@@ -123,6 +123,9 @@ pub const ENTRIES: &[Entry] = &[
     },
 ];
 
+/// `TASK_COMM_LEN`
+const COMM: u32 = 16;
+
 fn unsigned(lowerer: &mut Lowerer, value: Ir, call: &CallSite) -> Lowered<Operand> {
     let value = lowerer.bind(crate::ir::Scalar::I64, value);
     Ok(Operand::scalar(Type::U64, value, call.span))
@@ -163,11 +166,25 @@ fn namespace_error(lowerer: &mut Lowerer, call: &CallSite) -> crate::semantics::
     lowerer.error("invalid-argument", call.span, message)
 }
 
+/// Read from the task itself where BTF tells where: a third of what the helper takes. The kernel
+/// keeps the name padded with zeros (`__set_task_comm`), so the bytes serve as a map key.
 fn comm(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
-    let ty = Type::String { capacity: 16 };
+    let ty = Type::String { capacity: COMM };
     let slot = Ir::Slot(lowerer.slot_for(&ty));
-    // The helper pads with zeros (strscpy_pad), so the bytes serve as a map key.
-    lowerer.helper(Helper::GET_CURRENT_COMM, vec![slot.clone(), Ir::int(16)]);
+    let place = lowerer.info.struct_type("struct task_struct").and_then(|task| {
+        let field = task.fields.iter().find(|field| field.name == "comm")?;
+        (field.ty.size() == COMM && field.offset % 8 == 0).then_some(field.offset)
+    });
+    match place {
+        Some(offset) => {
+            let call = Ir::Helper { id: Helper::GET_CURRENT_TASK_BTF, arguments: vec![], returns: Scalar::Pointer };
+            let task = lowerer.bind(Scalar::Pointer, call);
+            lowerer.emit(Stmt::Copy { to: slot.clone(), from: task.offset(offset), size: COMM, align: 8 });
+        }
+        None => {
+            lowerer.helper(Helper::GET_CURRENT_COMM, vec![slot.clone(), Ir::int(i64::from(COMM))]);
+        }
+    }
     Ok(Operand::memory(ty, slot, call.span))
 }
 

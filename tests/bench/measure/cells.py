@@ -17,7 +17,7 @@ from jupyter_client.manager import KernelManager
 from jupyter_client.session import Session
 
 from .machine import PATIENCE, PEER, program_times, run_time_statistics
-from .process import ATTACHED_SCRIPT, attached_milliseconds
+from .process import ATTACHED_SCRIPT, DETACH, attached_milliseconds
 from .report import Line
 
 SECTION = "kernel"
@@ -122,12 +122,16 @@ def attached_cells(bench, results, specs):
     """A %%bg cell replies when its probes are attached. The request that does nothing (%jobs) is
     taken off, for the peer has no such thing as a request: what is left is parse to attached."""
     bench.say("cells that attach")
-    repetitions = bench.repeat(20, 8)
-    peer = attached_milliseconds(bench, [PEER], bench.repeat(12, 6))[PEER]
-    with kernel(specs) as client:
-        check_attached(bench, client)
-        empty = statistics.median(repeat_cell(client, "%jobs", repetitions))
-        whole = [attached_cell(client) for _ in range(repetitions + WARM_UP)][WARM_UP:]
+    whole, peer = [], []
+    with kernel(specs) as client, run_time_statistics():
+        check_attached(client)
+        for _ in range(WARM_UP):
+            attached_cell(client)
+        empty = statistics.median(repeat_cell(client, "%jobs", bench.repeat(20, 10)))
+        # Alternately, so that what else goes on hits both.
+        for _ in range(bench.repeat(20, 8)):
+            whole.append(attached_cell(client))
+            peer.append(attached_milliseconds(bench, PEER))
     net = [milliseconds - empty for milliseconds in whole]
     results.compare(SECTION, "%%bg, @[comm] = count(), request to idle", "ms", whole)
     line = results.compare(SECTION, "its parse to attached", "ms", net, at_most=ATTACHED_AT_MOST)
@@ -143,19 +147,19 @@ def attached_cell(client):
     milliseconds = client.execute_ok(f"%%bg bench\n{ATTACHED_SCRIPT}")
     client.execute_ok("%stop bench")
     client.execute_ok("%drop --all")
-    # Links are closed behind the reply's back; the next cell is not to wait for that.
-    time.sleep(0.3)
+    time.sleep(DETACH)
     return milliseconds
 
 
-def check_attached(bench, client):
+def check_attached(client):
     """That the reply means what it says: system calls are counted from then on."""
-    with run_time_statistics(), bench.load():
-        client.execute_ok(f"%%bg bench\n{ATTACHED_SCRIPT}")
-        programs = program_times(client.pid).values()
-        client.execute_ok("%stop bench")
-        client.execute_ok("%drop --all")
-    if not any(program.runs for program in programs):
+    client.execute_ok(f"%%bg bench\n{ATTACHED_SCRIPT}")
+    first = program_times(client.pid)
+    second = program_times(client.pid)
+    client.execute_ok("%stop bench")
+    client.execute_ok("%drop --all")
+    # To look is to call the system many times, so the second look must see more events.
+    if not any(second[program].runs > first[program].runs for program in first):
         raise RuntimeError("the cell replied before its probe was attached")
 
 

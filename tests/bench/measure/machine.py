@@ -47,14 +47,16 @@ class Bench:
     def say(self, text):
         print(f"bench: {text}", flush=True)
 
-    def start(self, command, output=subprocess.DEVNULL, errors=subprocess.DEVNULL):
-        """A process that keeps off the load's CPU."""
+    def start(
+        self, command, output=subprocess.DEVNULL, errors=subprocess.DEVNULL, beside_load=True
+    ):
+        """A process; beside the load, it keeps off the load's CPU."""
         return subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=errors,
-            preexec_fn=lambda: os.sched_setaffinity(0, self.tool_cpus),
+            preexec_fn=(lambda: os.sched_setaffinity(0, self.tool_cpus)) if beside_load else None,
         )
 
     @contextlib.contextmanager

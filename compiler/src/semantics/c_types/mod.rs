@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use crate::diagnostics::Diagnostic;
 use crate::kernel_info::KernelInfo;
-use crate::syntax::ast::{CDefinition, Span};
+use crate::syntax::ast::{CDefinition, SourceId, Span};
 use crate::types::{EnumType, StructType, Type};
 
 use ctype::CType;
@@ -113,6 +113,11 @@ impl CTypes {
     /// Names of constants and macros, for suggestions.
     pub fn constant_names(&self) -> impl Iterator<Item = &str> {
         self.constants.keys().chain(self.macros.keys()).map(String::as_str)
+    }
+
+    /// Whether macros refer to this text, which must be kept then.
+    pub fn has_macros_of(&self, source: SourceId) -> bool {
+        self.macros.values().any(|one| one.span.source == source)
     }
 
     /// Forgets an enumeration's constants: it is defined anew.

@@ -62,9 +62,8 @@ fn arrays_pointers_and_functions_are_read_inside_out() {
     );
     assert_eq!(
         shown(&types, "struct s"),
-        "120: a@0 int32 *[4]; b@32 int32[4] *; y@40 int32[3][2]; name@64 string[16]; lines@80 string[8][2]; \
+        "112: a@0 int32 *[4]; b@32 int32[4] *; y@40 int32[3][2]; name@64 string[16]; lines@80 string[8][2]; \
          call@96 void *; v@104 void * *; raw@112 uint8[0]"
-            .replace("120:", "112:")
     );
 }
 

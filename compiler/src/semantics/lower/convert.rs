@@ -1,9 +1,11 @@
 //! Conversions between types: registers, casts, and truth values.
 
+use std::sync::Arc;
+
 use crate::diagnostics::Diagnostic;
 use crate::ir::{Conversion, Expr as Ir, Op, Scalar};
 use crate::syntax::ast::{Expr, ExprKind, Span, TypeName, TypeNameKind, TypeOrExpr};
-use crate::types::{AddressSpace, Type};
+use crate::types::{AddressSpace, StructType, Type};
 
 use super::{Lowered, Lowerer, Operand, Repr};
 
@@ -188,7 +190,7 @@ impl Lowerer<'_> {
             TypeNameKind::Named(text) => self.named_type(text, name.span),
             TypeNameKind::Struct(text) => self.struct_type(&format!("struct {text}"), name.span),
             TypeNameKind::Union(text) => self.struct_type(&format!("union {text}"), name.span),
-            TypeNameKind::Enum(text) => match self.info.enum_type(text) {
+            TypeNameKind::Enum(text) => match self.env.c_types.enum_type(text, self.info) {
                 Some(info) => Ok(Type::Enum { info }),
                 None => Err(self.error("unknown-type", name.span, format!("there is no enum {text}"))),
             },
@@ -217,8 +219,17 @@ impl Lowerer<'_> {
     fn pointee_type(&mut self, to: &TypeName) -> Lowered<Type> {
         match &to.kind {
             TypeNameKind::Named(text) if text == "void" => Ok(Type::Void),
+            TypeNameKind::Struct(text) => self.pointee_struct(format!("struct {text}"), to.span),
+            TypeNameKind::Union(text) => self.pointee_struct(format!("union {text}"), to.span),
             _ => self.resolve_type(to),
         }
+    }
+
+    fn pointee_struct(&mut self, name: String, span: Span) -> Lowered<Type> {
+        if self.env.c_types.is_declared(&name) && self.env.c_types.struct_type(&name, self.info).is_none() {
+            return Ok(Type::Struct(Arc::new(StructType { name, size: 0, fields: Vec::new() })));
+        }
+        self.struct_type(&name, span)
     }
 
     /// The type of a type or of an expression, which is not evaluated.
@@ -227,7 +238,7 @@ impl Lowerer<'_> {
             TypeOrExpr::Type(name) => self.resolve_type(name),
             // A bare name in the place of a type is a type, if there is one of that name.
             TypeOrExpr::Expr(Expr { kind: ExprKind::Identifier(name), span, .. })
-                if builtin_type(name).or_else(|| self.info.typedef(name)).is_some() =>
+                if builtin_type(name).or_else(|| self.env.c_types.typedef(name, self.info)).is_some() =>
             {
                 self.named_type(name, *span)
             }
@@ -244,8 +255,8 @@ impl Lowerer<'_> {
         if let Some(ty) = builtin_type(name) {
             return Ok(ty);
         }
-        match self.info.typedef(name) {
-            Some(ty) => Ok(ty),
+        match self.env.c_types.typedef(name, self.info) {
+            Some(ty) => Ok(self.complete(&ty)),
             None => {
                 let diagnostic = Diagnostic::error("unknown-type", span, format!("there is no type {name}"))
                     .hint("integers are int8 … int64 and uint8 … uint64; kernel structures are written struct NAME");
@@ -255,10 +266,10 @@ impl Lowerer<'_> {
     }
 
     fn struct_type(&mut self, name: &str, span: Span) -> Lowered<Type> {
-        match self.info.struct_type(name) {
+        match self.env.c_types.struct_type(name, self.info) {
             Some(info) => Ok(Type::Struct(info)),
             None => {
-                let message = format!("there is no {name} in the kernel's type information");
+                let message = format!("there is no {name} in this script or in the kernel's type information");
                 Err(self.error("unknown-type", span, message))
             }
         }

@@ -22,13 +22,13 @@ impl Lowerer<'_> {
             Type::Record(_) => self.record_field(object, field, span),
             Type::Struct(info) => {
                 let member = self.find_field(&info, field)?;
-                self.member(object.repr, &member, span)
+                self.member(object.repr, object.ty.c_align(), &member, span)
             }
             Type::Pointer { to, space } => match self.complete(&to) {
                 Type::Struct(info) => {
                     let member = self.find_field(&info, field)?;
                     let address = self.register(object)?;
-                    self.member(Repr::Remote { address, space }, &member, span)
+                    self.member(Repr::Remote { address, space }, 1, &member, span)
                 }
                 _ => Err(self.no_fields(&to, field)),
             },
@@ -44,9 +44,9 @@ impl Lowerer<'_> {
     }
 
     /// The fields of a structure that was only named so far.
-    fn complete(&self, ty: &Type) -> Type {
+    pub fn complete(&self, ty: &Type) -> Type {
         match ty {
-            Type::Struct(info) if info.fields.is_empty() => match self.info.struct_type(&info.name) {
+            Type::Struct(info) if info.fields.is_empty() => match self.env.c_types.struct_type(&info.name, self.info) {
                 Some(info) => Type::Struct(info),
                 None => ty.clone(),
             },
@@ -78,7 +78,7 @@ impl Lowerer<'_> {
             let Type::Struct(info) = self.complete(&to) else { return Err(self.no_fields(&to, &field)) };
             let member = self.find_field(&info, &field)?;
             let address = self.register(value)?;
-            value = self.member(Repr::Remote { address, space }, &member, span)?;
+            value = self.member(Repr::Remote { address, space }, 1, &member, span)?;
         }
         Ok(value)
     }
@@ -98,51 +98,6 @@ impl Lowerer<'_> {
         }
     }
 
-    /// A member of a structure that lies in memory.
-    fn member(&mut self, object: Repr, member: &StructField, span: Span) -> Lowered<Operand> {
-        let ty = self.complete(&member.ty);
-        let (address, space) = match object {
-            Repr::Remote { address, space } => {
-                (Ir::binary(Op::Add, address, Ir::int(i64::from(member.offset))), space)
-            }
-            Repr::Memory(address) => {
-                let address = address.offset(member.offset);
-                (Ir::convert(Conversion::ToInteger, Scalar::I64, address), AddressSpace::Bpf)
-            }
-            _ => return Ok(Operand::void(span)),
-        };
-        let address = self.bind(Scalar::I64, address);
-        let value = match char_array(&ty) {
-            Some(capacity) => self.string_at(address, space, capacity, span),
-            None => self.place(ty, address, space, span)?,
-        };
-        match member.bitfield {
-            Some((offset, width)) => self.bitfield(value, offset, width, span),
-            None => Ok(value),
-        }
-    }
-
-    fn bitfield(&mut self, value: Operand, offset: u8, width: u8, span: Span) -> Lowered<Operand> {
-        let ty = value.ty.clone();
-        let register = self.register(value)?;
-        let left = Ir::int(64 - i64::from(offset) - i64::from(width));
-        let right = Ir::int(64 - i64::from(width));
-        let op = if ty.is_signed() { Op::AShr } else { Op::LShr };
-        let result = self.bind(Scalar::I64, Ir::binary(op, Ir::binary(Op::Shl, register, left), right));
-        Ok(Operand::scalar(ty, result, span))
-    }
-
-    /// A fixed `char` array is a string, NUL or not.
-    fn string_at(&mut self, address: Ir, space: AddressSpace, capacity: u32, span: Span) -> Operand {
-        let ty = Type::String { capacity };
-        if space == AddressSpace::Bpf {
-            return Operand::memory(ty, Ir::convert(Conversion::ToPointer, Scalar::Pointer, address), span);
-        }
-        let slot = Ir::Slot(self.slot_for(&ty));
-        self.probe_read(slot.clone(), capacity, address, space);
-        Operand::memory(ty, slot, span)
-    }
-
     /// `args.name`
     fn argument(&mut self, field: &Ident, span: Span) -> Lowered<Operand> {
         let probe = self.probe;
@@ -154,12 +109,12 @@ impl Lowerer<'_> {
                     return self.data_location(&member, span);
                 }
                 if self.complete(&member.ty).is_scalar() {
-                    return self.member(Repr::Memory(Ir::Context), &member, span);
+                    return self.member(Repr::Memory(Ir::Context), 8, &member, span);
                 }
                 // The context is not memory that helpers take: what does not fit a register is
                 // read as any kernel memory is.
                 let address = Ir::convert(Conversion::ToInteger, Scalar::I64, Ir::Context);
-                self.member(Repr::Remote { address, space: AddressSpace::Kernel }, &member, span)
+                self.member(Repr::Remote { address, space: AddressSpace::Kernel }, 1, &member, span)
             }
             Arguments::Raw(list) => {
                 let Some(index) = list.iter().position(|(name, _)| *name == field.name) else {
@@ -243,10 +198,10 @@ impl Lowerer<'_> {
             Type::String { capacity } => self.array_element(object, &Type::I8, capacity, index, span),
             Type::Pointer { to, space } => {
                 let at = self.integer(index)?;
-                let scale = Ir::int(i64::from(to.size().max(1)));
+                let ty = self.complete(&to);
+                let scale = Ir::int(i64::from(ty.size().max(1)));
                 let base = self.register(object)?;
                 let address = self.bind(Scalar::I64, Ir::binary(Op::Add, base, Ir::binary(Op::Mul, at, scale)));
-                let ty = self.complete(&to);
                 self.place(ty, address, space, span)
             }
             other => {
@@ -258,7 +213,10 @@ impl Lowerer<'_> {
 
     fn array_element(&mut self, object: Operand, element: &Type, length: u32, index: &Expr, span: Span) -> Lowered<Operand> {
         let at = self.expr(index)?;
+        // A flexible array does not tell its length.
+        let flexible = length == 0 && matches!(object.repr, Repr::Remote { .. });
         if let Some(constant) = at.constant()
+            && !flexible
             && !(0..i64::from(length)).contains(&constant)
         {
             let message = format!("index {constant} is out of bounds for an array of {length} elements");
@@ -277,6 +235,7 @@ impl Lowerer<'_> {
                 let offset = Ir::binary(Op::Mul, at, scale);
                 let address = Ir::Offset { base: Box::new(base), by: Box::new(offset) };
                 let address = self.bind(Scalar::Pointer, address);
+                let address = self.aligned(address, element.c_align(), element);
                 Ok(self.in_memory(element, address, span))
             }
         }
@@ -301,12 +260,5 @@ fn in_kernel(ty: Type) -> Type {
     match ty {
         Type::Pointer { to, space: AddressSpace::Unknown } => Type::Pointer { to, space: AddressSpace::Kernel },
         other => other,
-    }
-}
-
-fn char_array(ty: &Type) -> Option<u32> {
-    match ty {
-        Type::Array { element, length } if **element == Type::I8 && *length > 0 => Some(*length),
-        _ => None,
     }
 }

@@ -12,6 +12,7 @@ mod expressions;
 mod fields;
 mod loops;
 pub mod maps;
+mod members;
 pub mod memory;
 mod operators;
 mod statements;

@@ -64,7 +64,7 @@ impl Lowerer<'_> {
             return Err(self.error("division-by-zero", right.span, "division by zero"));
         }
         let (l, r) = (self.register(left)?, self.register(right)?);
-        let value = match fold(op, &l, &r) {
+        let value = match Ir::binary(op, l.clone(), r.clone()).constant() {
             Some(value) => Ir::int(value),
             None if matches!(op, Op::SDiv | Op::UDiv | Op::SRem | Op::URem) && !matches!(r, Ir::Const { .. }) => {
                 self.guarded_division(op, l, r, span)?
@@ -107,7 +107,7 @@ impl Lowerer<'_> {
             }
         };
         let by = self.register(number)?;
-        let scale = Ir::int(i64::from(to.size().max(1)));
+        let scale = Ir::int(i64::from(self.complete(&to).size().max(1)));
         let base = self.register(pointer)?;
         let value = self.bind(Scalar::I64, Ir::binary(op, base, Ir::binary(Op::Mul, by, scale)));
         Ok(Operand::scalar(Type::pointer(to, space), value, span))
@@ -266,6 +266,7 @@ impl Lowerer<'_> {
             }
         };
         let address = self.register(pointer)?;
+        let to = self.complete(&to);
         self.place(to, address, space, span)
     }
 

@@ -247,7 +247,7 @@ impl Lowerer<'_> {
         let value = self.expr(target)?;
         let value = if value.is_unknown() { Operand { ty: Type::I64, ..Operand::integer(0, span) } } else { value };
         let by = match &value.ty {
-            Type::Pointer { to, .. } => i64::from(to.size().max(1)),
+            Type::Pointer { to, .. } => i64::from(self.complete(to).size().max(1)),
             ty if ty.is_integer() => 1,
             ty => {
                 let message = format!("++ and -- need an integer or a pointer, not {ty}");

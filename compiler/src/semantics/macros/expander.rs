@@ -199,9 +199,7 @@ impl<'a> Expander<'a> {
 /// assigned to.
 fn as_value(argument: &TypeOrExpr) -> TypeOrExpr {
     match argument {
-        TypeOrExpr::Expr(expr)
-            if matches!(expr.kind, ExprKind::Variable(_) | ExprKind::Map { key: None, .. }) =>
-        {
+        TypeOrExpr::Expr(expr) if matches!(expr.kind, ExprKind::Variable(_) | ExprKind::Map { key: None, .. }) => {
             let block = Block { span: expr.span, statements: Vec::new(), result: Some(Box::new(expr.clone())) };
             TypeOrExpr::Expr(Expr { id: expr.id, span: expr.span, kind: ExprKind::Block(block) })
         }

@@ -60,9 +60,8 @@ fn own(script: &Script) -> Vec<Macro> {
 /// Tells diagnostics from inside an expansion which call they come from, and gives the macro's
 /// variables back the names that they were written with. Does nothing for other blocks.
 pub fn trace_back(diagnostics: &mut [Diagnostic], call: Span, body: Span) {
-    let within = |inner: Span, outer: Span| {
-        inner.source == outer.source && inner.start >= outer.start && inner.end <= outer.end
-    };
+    let within =
+        |inner: Span, outer: Span| inner.source == outer.source && inner.start >= outer.start && inner.end <= outer.end;
     if within(body, call) {
         return;
     }

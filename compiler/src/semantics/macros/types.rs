@@ -1,7 +1,7 @@
 //! Macro parameters where a type is written: what they stand for there.
 
-use super::visit::walk_type_name;
 use super::expander::Expander;
+use super::visit::walk_type_name;
 use crate::diagnostics::Diagnostic;
 use crate::syntax::ast::{Expr, ExprKind, OffsetStep, Span, TypeName, TypeNameKind, TypeOrExpr};
 
