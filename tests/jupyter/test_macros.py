@@ -48,3 +48,10 @@ def test_an_option_that_nobody_asks_for(kernel):
     cell = kernel.run('%opt sise=10\nbegin { print(getopt("size", 1)); }')
     assert cell.status == "error"
     assert "--sise" in traceback(cell) and "--size" in traceback(cell)
+
+
+def test_macros_that_nest_deeply(kernel):
+    chain = "macro m0(x) { x }\n" + "".join(f"macro m{n}(x) {{ m{n - 1}(x) + 1 }}\n" for n in range(1, 400))
+    assert kernel.run(chain + "begin { print(m300(1)); }").stream() == "301\n"
+    refused = kernel.run("begin { print(m399(1)); }")
+    assert refused.status == "error" and "m399" in traceback(refused)

@@ -124,7 +124,7 @@ def test_every_error_has_a_position(kernel):
         "begin { @nowhere_assigned }\nbegin { print(@nowhere_assigned); }",
         "tracepoint:syscalls:sys_enter_opnat { }",
         "tracepoint:syscalls:sys_enter_openat { print(args.filenme); }",
-        'begin { printf("%s", 3); }',
+        'begin { printf("%d", "text"); }',
     ]:
         cell = kernel.run(script)
         assert cell.status == "error", script

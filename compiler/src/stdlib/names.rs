@@ -133,11 +133,6 @@ fn system_call(number: u32) -> Option<String> {
     Sysno::new(number as usize).map(|call| call.name().to_string())
 }
 
-/// One more than the highest number of a system call.
-fn system_calls() -> u32 {
-    Sysno::last().id() as u32 + 1
-}
-
 fn error_text(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
     let Some(argument) = call.arguments.first() else { return Ok(Operand::void(call.span)) };
     let argument = lowerer.value_argument(argument)?;

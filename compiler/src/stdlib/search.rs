@@ -303,6 +303,8 @@ fn concatenate(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
     let from = lowerer.materialize(&first)?;
     let copied = read_string(lowerer, slot.clone(), Ir::int(i64::from(first_size) + 1), from, AddressSpace::Kernel);
     let length = at_most(lowerer, Ir::binary(Op::Sub, copied, Ir::int(1)), first_size);
+    // LLVM would make an `or` of adding a small number to an aligned address, which BPF forbids.
+    let length = lowerer.bind(Scalar::I64, Ir::Opaque(Box::new(length)));
     let end = Ir::Offset { base: Box::new(slot.clone()), by: Box::new(length) };
     let from = lowerer.materialize(&second)?;
     read_string(lowerer, end, Ir::int(i64::from(second_size) + 1), from, AddressSpace::Kernel);

@@ -156,8 +156,12 @@ fn serve_broadcasts(listener: Listener, queue: &Arc<Queue>) -> Publisher {
     })
 }
 
+/// Stack of the kernel's threads: compiling recurses as deep as a script nests. It is reserved,
+/// not used, for anything but unusual scripts.
+const STACK_BYTES: usize = 64 << 20;
+
 fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<(), ServeError> {
-    let thread = thread::Builder::new().name(name.to_owned()).spawn(body);
+    let thread = thread::Builder::new().name(name.to_owned()).stack_size(STACK_BYTES).spawn(body);
     thread.map(drop).map_err(ServeError::Start)
 }
 

@@ -219,7 +219,7 @@ impl Lowerer<'_> {
             && !flexible
             && !(0..i64::from(length)).contains(&constant)
         {
-            let message = format!("index {constant} is out of bounds for an array of {length} elements");
+            let message = format!("the index {constant} is out of bounds for array of size {length}");
             return Err(self.error("index-out-of-bounds", index.span, message));
         }
         let at = self.register(at)?;

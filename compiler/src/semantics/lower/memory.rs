@@ -34,6 +34,7 @@ impl Lowerer<'_> {
 
     /// Copies `size` bytes from kernel or user memory; what cannot be read becomes zeros.
     pub fn probe_read(&mut self, to: Ir, size: u32, address: Ir, space: AddressSpace) {
+        let space = if space == AddressSpace::Unknown { self.probe.address_space } else { space };
         let helper = match space {
             AddressSpace::User => Helper::PROBE_READ_USER,
             _ => Helper::PROBE_READ_KERNEL,

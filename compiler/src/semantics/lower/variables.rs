@@ -132,7 +132,10 @@ impl Lowerer<'_> {
             if let Some(value) = &value {
                 self.require_annotated_fit(value, &ty, name)?;
             }
-            self.widen_variable(id, name, &Operand { ty, ..Operand::void(span) })?;
+            self.widen_variable(id, name, &Operand { ty: ty.clone(), ..Operand::void(span) })?;
+            if let Some(value) = &value {
+                self.take_space(id, name, value, &ty)?;
+            }
         }
         if let Some(value) = &value
             && type_name.is_none()
@@ -188,6 +191,7 @@ impl Lowerer<'_> {
                 if variable.annotated {
                     let ty = self.variable_type(variable.declared);
                     self.require_fit(&value, &ty, &format!("${name}"))?;
+                    self.take_space(variable.declared, name, &value, &ty)?;
                 } else {
                     self.widen_variable(variable.declared, name, &value)?;
                 }
@@ -199,6 +203,17 @@ impl Lowerer<'_> {
             }
         };
         self.write_storage(storage, declared, &value)
+    }
+
+    /// A pointer's written type does not tell where it points to; the value does.
+    fn take_space(&mut self, declared: NodeId, name: &str, value: &Operand, ty: &Type) -> Lowered<()> {
+        match (&value.ty, ty) {
+            (Type::Pointer { space, .. }, Type::Pointer { to, space: AddressSpace::Unknown }) => {
+                let ty = Type::Pointer { to: to.clone(), space: *space };
+                self.widen_variable(declared, name, &Operand { ty, ..Operand::void(value.span) })
+            }
+            _ => Ok(()),
+        }
     }
 
     pub fn write_storage(&mut self, storage: Storage, declared: NodeId, value: &Operand) -> Lowered<()> {
