@@ -6,7 +6,6 @@
 //!
 //! Pointers are 64-bit scalars ([`Scalar::Pointer`]); address arithmetic is [`Expr::Offset`].
 
-
 use crate::plan::ProgramKind;
 use crate::syntax::ast::Span;
 
@@ -63,27 +62,64 @@ pub enum Stmt {
     /// The statements that follow come from this place (line information for the verifier's log).
     At(Span),
     Set(Var, Expr),
-    Store { ty: Scalar, address: Expr, value: Expr },
+    Store {
+        ty: Scalar,
+        address: Expr,
+        value: Expr,
+    },
     /// `*address += value`, atomically, without a result.
-    AtomicAdd { ty: Scalar, address: Expr, value: Expr },
+    AtomicAdd {
+        ty: Scalar,
+        address: Expr,
+        value: Expr,
+    },
     /// Copies a constant number of bytes between places that BPF may access directly. They do not
     /// overlap; alignment of both is at least `align`.
-    Copy { to: Expr, from: Expr, size: u32, align: u32 },
+    Copy {
+        to: Expr,
+        from: Expr,
+        size: u32,
+        align: u32,
+    },
     /// Sets `size` bytes to zero.
-    Zero { to: Expr, size: u32, align: u32 },
+    Zero {
+        to: Expr,
+        size: u32,
+        align: u32,
+    },
     /// Writes constant bytes.
-    Bytes { to: Expr, bytes: Vec<u8>, align: u32 },
+    Bytes {
+        to: Expr,
+        bytes: Vec<u8>,
+        align: u32,
+    },
     /// For its effect.
     Evaluate(Expr),
-    If { condition: Expr, then: Vec<Stmt>, otherwise: Vec<Stmt> },
+    If {
+        condition: Expr,
+        then: Vec<Stmt>,
+        otherwise: Vec<Stmt>,
+    },
     /// Repeats until [`Stmt::Break`]; the verifier must see that it ends.
-    Loop { body: Vec<Stmt> },
+    Loop {
+        body: Vec<Stmt>,
+    },
     /// Calls `body` with `index` = `start`, `start + 1` … below `end` (64-bit signed) through the
     /// `bpf_loop` helper, at most 8,388,608 times. Break, Continue and Return mean what they say.
-    Range { index: Var, start: Expr, end: Expr, body: Vec<Stmt> },
+    Range {
+        index: Var,
+        start: Expr,
+        end: Expr,
+        body: Vec<Stmt>,
+    },
     /// Calls `body` for each element through `bpf_for_each_map_elem`; `key` and `value` are set to
     /// the addresses of the element's.
-    ForEach { map: MapIndex, key: Var, value: Var, body: Vec<Stmt> },
+    ForEach {
+        map: MapIndex,
+        key: Var,
+        value: Var,
+        body: Vec<Stmt>,
+    },
     Break,
     Continue,
     /// Ends the program (not only a loop's callback).
@@ -94,26 +130,54 @@ pub enum Stmt {
 #[derive(Clone, Debug)]
 pub enum Expr {
     /// The low bits of `value` count.
-    Const { ty: Scalar, value: i64 },
+    Const {
+        ty: Scalar,
+        value: i64,
+    },
     Var(Var),
     /// The address of a slot.
     Slot(Slot),
     /// The program's context.
     Context,
     /// A read that the verifier allows directly.
-    Load { ty: Scalar, address: Box<Expr> },
+    Load {
+        ty: Scalar,
+        address: Box<Expr>,
+    },
     /// `base + by` bytes; `by` is an I64.
-    Offset { base: Box<Expr>, by: Box<Expr> },
-    Binary { op: Op, left: Box<Expr>, right: Box<Expr> },
-    Convert { op: Conversion, to: Scalar, value: Box<Expr> },
+    Offset {
+        base: Box<Expr>,
+        by: Box<Expr>,
+    },
+    Binary {
+        op: Op,
+        left: Box<Expr>,
+        right: Box<Expr>,
+    },
+    Convert {
+        op: Conversion,
+        to: Scalar,
+        value: Box<Expr>,
+    },
     /// Evaluates one of two values.
-    Select { condition: Box<Expr>, then: Box<Expr>, otherwise: Box<Expr> },
+    Select {
+        condition: Box<Expr>,
+        then: Box<Expr>,
+        otherwise: Box<Expr>,
+    },
     /// Calls a BPF helper by its number (`enum bpf_func_id` in `linux/bpf.h`).
-    Helper { id: Helper, arguments: Vec<Expr>, returns: Scalar },
+    Helper {
+        id: Helper,
+        arguments: Vec<Expr>,
+        returns: Scalar,
+    },
     /// The map itself, as helpers take it.
     Map(MapIndex),
     /// The address of byte `offset` in the only value of an array map.
-    MapValue { map: MapIndex, offset: u32 },
+    MapValue {
+        map: MapIndex,
+        offset: u32,
+    },
     /// Stops LLVM from reasoning about the value, for bounds checks that the verifier must see.
     Opaque(Box<Expr>),
     /// Byte swap of an integer.

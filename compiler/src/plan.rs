@@ -69,20 +69,57 @@ pub enum Attach {
     Begin,
     End,
     /// On one CPU, every so many nanoseconds.
-    Interval { period_ns: u64 },
+    Interval {
+        period_ns: u64,
+    },
     /// On every CPU.
-    Profile { rate: ProfileRate },
-    Tracepoint { category: String, name: String },
-    RawTracepoint { name: String },
-    Software { event: SoftwareEvent, period: u64 },
-    Hardware { event: HardwareEvent, period: u64 },
+    Profile {
+        rate: ProfileRate,
+    },
+    Tracepoint {
+        category: String,
+        name: String,
+    },
+    RawTracepoint {
+        name: String,
+    },
+    Software {
+        event: SoftwareEvent,
+        period: u64,
+    },
+    Hardware {
+        event: HardwareEvent,
+        period: u64,
+    },
     /// `offset` is the file offset that the kernel wants, already resolved.
-    Uprobe { path: String, symbol: String, offset: u64, returns: bool },
-    Kprobe { symbol: String, offset: u64, returns: bool },
-    Fentry { module: String, function: String, exit: bool },
-    Iter { target: String, pin: Option<String> },
-    Watchpoint { address: u64, length: u32, mode: String },
-    Signal { name: String },
+    Uprobe {
+        path: String,
+        symbol: String,
+        offset: u64,
+        returns: bool,
+    },
+    Kprobe {
+        symbol: String,
+        offset: u64,
+        returns: bool,
+    },
+    Fentry {
+        module: String,
+        function: String,
+        exit: bool,
+    },
+    Iter {
+        target: String,
+        pin: Option<String>,
+    },
+    Watchpoint {
+        address: u64,
+        length: u32,
+        mode: String,
+    },
+    Signal {
+        name: String,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -199,24 +236,55 @@ pub const EVENT_HEADER_SIZE: u32 = 8;
 /// types does in memory (natural alignment, from offset [`EVENT_HEADER_SIZE`]).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EventPlan {
-    Printf { format: String, arguments: Vec<Type>, stream: Stream },
+    Printf {
+        format: String,
+        arguments: Vec<Type>,
+        stream: Stream,
+    },
     /// `print(value)`
-    Print { value: Type },
+    Print {
+        value: Type,
+    },
     /// `print(@map, top, div)`; 0 top is all, 0 div is 1.
-    PrintMap { map: usize, top: u32, div: u32 },
+    PrintMap {
+        map: usize,
+        top: u32,
+        div: u32,
+    },
     /// `print(@map[key])` of an aggregate: the argument is the key as the map stores it; the value
     /// is read when the event is handled.
-    PrintMapValue { map: usize },
-    Clear { map: usize },
-    Zero { map: usize },
+    PrintMapValue {
+        map: usize,
+    },
+    Clear {
+        map: usize,
+    },
+    Zero {
+        map: usize,
+    },
     /// `time(format)`
-    Time { format: String },
+    Time {
+        format: String,
+    },
     /// `join(argv, separator)`: a `u32` count, a `u32` pad, then `count` strings of `capacity`.
-    Join { separator: String, capacity: u32, limit: u32 },
-    Cat { format: String, arguments: Vec<Type> },
-    System { format: String, arguments: Vec<Type> },
+    Join {
+        separator: String,
+        capacity: u32,
+        limit: u32,
+    },
+    Cat {
+        format: String,
+        arguments: Vec<Type>,
+    },
+    System {
+        format: String,
+        arguments: Vec<Type>,
+    },
     /// A run-time warning, such as a failed `delete`: an `i64` return value.
-    RuntimeError { message: String, span: Span },
+    RuntimeError {
+        message: String,
+        span: Span,
+    },
 }
 
 /// Where formatted text goes.

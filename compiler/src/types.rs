@@ -33,20 +33,39 @@ pub enum Type {
     /// No value: the result of `printf`.
     Void,
     Bool,
-    Integer { bits: u8, signed: bool },
+    Integer {
+        bits: u8,
+        signed: bool,
+    },
     /// An integer whose values have names.
-    Enum { info: Arc<EnumType> },
+    Enum {
+        info: Arc<EnumType>,
+    },
     /// NUL-terminated and zero-padded to `capacity` bytes.
-    String { capacity: u32 },
+    String {
+        capacity: u32,
+    },
     /// A `u32` length followed by `capacity` bytes.
-    Buffer { capacity: u32 },
-    Pointer { to: Arc<Type>, space: AddressSpace },
-    Array { element: Arc<Type>, length: u32 },
+    Buffer {
+        capacity: u32,
+    },
+    Pointer {
+        to: Arc<Type>,
+        space: AddressSpace,
+    },
+    Array {
+        element: Arc<Type>,
+        length: u32,
+    },
     Tuple(Arc<[Type]>),
     Record(Arc<[(String, Type)]>),
     Struct(Arc<StructType>),
     /// `struct { u64 pid_and_probe; … }`: see [`STACK_KEY_SIZE`].
-    Stack { user: bool, mode: StackMode, limit: u32 },
+    Stack {
+        user: bool,
+        mode: StackMode,
+        limit: u32,
+    },
     /// A kernel address that prints as a name.
     KernelSymbol,
     /// An address, a process id and a probe id: `{u64 address; u32 pid; u32 pad}`.
@@ -56,9 +75,13 @@ pub enum Type {
     /// Six bytes.
     Mac,
     /// `u64` nanoseconds since boot, printed by the format with this index.
-    Timestamp { format: u32 },
+    Timestamp {
+        format: u32,
+    },
     /// `u64` cgroup id, looked up below the hierarchies that the filter with this index names.
-    CgroupPath { filter: u32 },
+    CgroupPath {
+        filter: u32,
+    },
     /// `u64` error number that prints as its text.
     ErrorName,
     /// `u64` user id that prints as the user's name.
@@ -72,21 +95,42 @@ pub enum Type {
 pub enum Aggregate {
     Count,
     /// `u64` sum, shown signed or unsigned.
-    Sum { signed: bool },
+    Sum {
+        signed: bool,
+    },
     /// `{u64 total; u64 count}`
-    Avg { signed: bool },
+    Avg {
+        signed: bool,
+    },
     /// `{u64 value; u64 is_set}`
-    Min { signed: bool },
+    Min {
+        signed: bool,
+    },
     /// `{u64 value; u64 is_set}`
-    Max { signed: bool },
+    Max {
+        signed: bool,
+    },
     /// `{u64 total; u64 count}`, shown as count, average and total.
-    Stats { signed: bool },
+    Stats {
+        signed: bool,
+    },
     /// `u64 buckets[hist_buckets(k)]`
-    Hist { k: u8 },
+    Hist {
+        k: u8,
+    },
     /// `u64 buckets[(max - min) / step + 2]`: below, the steps, above.
-    Lhist { min: i64, max: i64, step: i64 },
+    Lhist {
+        min: i64,
+        max: i64,
+        step: i64,
+    },
     /// `intervals` slots of [`TSERIES_SLOT_SIZE`] bytes, filled round robin by epoch.
-    Tseries { interval_ns: u64, intervals: u32, combine: Combine, signed: bool },
+    Tseries {
+        interval_ns: u64,
+        intervals: u32,
+        combine: Combine,
+        signed: bool,
+    },
 }
 
 /// How the values that fall into one interval of a time series are combined.
@@ -263,7 +307,7 @@ impl StructType {
             }
             align = own.max(align);
         }
-        if self.size % align == 0 { align } else { 1 }
+        if self.size.is_multiple_of(align) { align } else { 1 }
     }
 }
 

@@ -139,7 +139,9 @@ pub fn loss_text(report: &LossReport) -> String {
     match &report.kind {
         LossKind::Events => format!("Lost {count} events"),
         LossKind::MapFull { map } => {
-            format!("WARNING: Map full; can't update element: @{map} is full, {count} new keys were not stored. Try increasing max_map_keys or declaring the map larger: let @{map} = hash(…)")
+            format!(
+                "WARNING: Map full; can't update element: @{map} is full, {count} new keys were not stored. Try increasing max_map_keys or declaring the map larger: let @{map} = hash(…)"
+            )
         }
         LossKind::Stacks { user } => {
             let which = if *user { "user" } else { "kernel" };

@@ -14,18 +14,9 @@ pub const KERNEL_NAME: &str = "probebook";
 const TEMPLATE: &str = include_str!("../../kernelspec/kernel.json");
 
 const LOGOS: [(&str, &[u8]); 3] = [
-    (
-        "logo-svg.svg",
-        include_bytes!("../../kernelspec/logo-svg.svg"),
-    ),
-    (
-        "logo-32x32.png",
-        include_bytes!("../../kernelspec/logo-32x32.png"),
-    ),
-    (
-        "logo-64x64.png",
-        include_bytes!("../../kernelspec/logo-64x64.png"),
-    ),
+    ("logo-svg.svg", include_bytes!("../../kernelspec/logo-svg.svg")),
+    ("logo-32x32.png", include_bytes!("../../kernelspec/logo-32x32.png")),
+    ("logo-64x64.png", include_bytes!("../../kernelspec/logo-64x64.png")),
 ];
 
 /// For whom the kernel is installed.
@@ -108,9 +99,8 @@ impl Surroundings<'_> {
 
     fn environment(&self) -> Result<PathBuf, InstallError> {
         let beside = self.executable.parent().and_then(Path::parent);
-        let is_environment = |directory: &&Path| {
-            directory.join("pyvenv.cfg").exists() || directory.join("conda-meta").exists()
-        };
+        let is_environment =
+            |directory: &&Path| directory.join("pyvenv.cfg").exists() || directory.join("conda-meta").exists();
         let beside = beside.filter(is_environment).map(Path::to_owned);
         beside
             .or_else(|| self.path("VIRTUAL_ENV"))
@@ -125,10 +115,7 @@ impl Surroundings<'_> {
 
 fn install_in(data_directory: &Path, executable: &Path) -> Result<PathBuf, InstallError> {
     let directory = data_directory.join("kernels").join(KERNEL_NAME);
-    fs::create_dir_all(&directory).map_err(|source| InstallError::Write {
-        path: directory.clone(),
-        source,
-    })?;
+    fs::create_dir_all(&directory).map_err(|source| InstallError::Write { path: directory.clone(), source })?;
     for (name, content) in LOGOS {
         write(&directory.join(name), content)?;
     }
@@ -152,10 +139,7 @@ fn kernelspec(executable: &Path) -> Result<String, InstallError> {
 }
 
 fn write(path: &Path, content: &[u8]) -> Result<(), InstallError> {
-    fs::write(path, content).map_err(|source| InstallError::Write {
-        path: path.to_owned(),
-        source,
-    })
+    fs::write(path, content).map_err(|source| InstallError::Write { path: path.to_owned(), source })
 }
 
 #[cfg(test)]
@@ -167,10 +151,7 @@ mod tests {
             let found = set.iter().find(|(known, _)| *known == name);
             found.map(|(_, value)| OsString::from(value))
         };
-        let surroundings = Surroundings {
-            variable: &variable,
-            executable: Path::new(exe),
-        };
+        let surroundings = Surroundings { variable: &variable, executable: Path::new(exe) };
         surroundings.data_directory(destination).ok()
     }
 
@@ -179,10 +160,7 @@ mod tests {
         let user = |set: &[(&str, &str)]| directory(&Destination::User, set, "/bin/probebook");
         let home = ("HOME", "/home/u");
         assert_eq!(user(&[home]), Some("/home/u/.local/share/jupyter".into()));
-        assert_eq!(
-            user(&[home, ("XDG_DATA_HOME", "/data")]),
-            Some("/data/jupyter".into())
-        );
+        assert_eq!(user(&[home, ("XDG_DATA_HOME", "/data")]), Some("/data/jupyter".into()));
         assert_eq!(user(&[home, ("JUPYTER_DATA_DIR", "/j")]), Some("/j".into()));
         assert_eq!(user(&[]), None);
     }
@@ -216,12 +194,7 @@ mod tests {
             assert_eq!(written, data.path().join("kernels/probebook"));
             let spec = fs::read_to_string(written.join("kernel.json")).unwrap();
             let spec: Value = serde_json::from_str(&spec).unwrap();
-            let argv = json!([
-                "/opt/bin/probebook",
-                "kernel",
-                "--connection-file",
-                "{connection_file}"
-            ]);
+            let argv = json!(["/opt/bin/probebook", "kernel", "--connection-file", "{connection_file}"]);
             assert_eq!(spec["argv"], argv);
             assert_eq!(spec["interrupt_mode"], "message");
             assert_eq!(spec["language"], "bpftrace");

@@ -133,13 +133,7 @@ impl Environment {
 
     /// Widens a variable's type to hold `ty` as well; `Err` gives the type it has. A `flexible`
     /// type is that of a non-negative literal, which takes on the sign of what else is assigned.
-    pub fn widen_variable(
-        &mut self,
-        program: usize,
-        declared: NodeId,
-        ty: &Type,
-        flexible: bool,
-    ) -> Result<(), Type> {
+    pub fn widen_variable(&mut self, program: usize, declared: NodeId, ty: &Type, flexible: bool) -> Result<(), Type> {
         let key = (program, declared);
         let slot = self.variables.entry(key).or_insert(Type::Void);
         let was_flexible = *slot == Type::Void && flexible || self.flexible.contains(&key);

@@ -22,17 +22,16 @@ enum Wants {
 pub fn check(format: &str, arguments: &[Type]) -> Result<(), Problem> {
     let wanted = conversions(format)?;
     if wanted.len() != arguments.len() {
-        let message = format!(
-            "not enough arguments for format string ({} expected, {} found)",
-            wanted.len(),
-            arguments.len()
-        );
-        let message = if arguments.len() > wanted.len() { message.replacen("not enough", "too many", 1) } else { message };
+        let message =
+            format!("not enough arguments for format string ({} expected, {} found)", wanted.len(), arguments.len());
+        let message =
+            if arguments.len() > wanted.len() { message.replacen("not enough", "too many", 1) } else { message };
         return Err(Problem { message, argument: None });
     }
     for (index, ((conversion, wants), ty)) in wanted.iter().zip(arguments).enumerate() {
         if !accepts(*wants, ty) {
-            let message = format!("%{conversion} specifier expects a value of type {} ({ty} supplied)", name_of(*wants));
+            let message =
+                format!("%{conversion} specifier expects a value of type {} ({ty} supplied)", name_of(*wants));
             return Err(Problem { message, argument: Some(index) });
         }
     }

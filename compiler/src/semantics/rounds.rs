@@ -107,7 +107,8 @@ fn declare_map(declaration: &MapDeclaration, environment: &mut Environment) -> R
         "percpuhash" => MapKind::PerCpuHash,
         "percpulruhash" => MapKind::LruPerCpuHash,
         other => {
-            let diagnostic = Diagnostic::error("unknown-map-kind", declaration.kind.span, format!("invalid bpf map type: {other}"));
+            let diagnostic =
+                Diagnostic::error("unknown-map-kind", declaration.kind.span, format!("invalid bpf map type: {other}"));
             return Err(Box::new(diagnostic.hint("the kinds are hash, lruhash, percpuhash and percpulruhash")));
         }
     };
@@ -115,9 +116,21 @@ fn declare_map(declaration: &MapDeclaration, environment: &mut Environment) -> R
     let max_entries = match &declaration.max_entries {
         Some(expr) => match expr.kind {
             ExprKind::Integer(n @ 1..=0xffff_ffff) => n as u32,
-            _ => return Err(Box::new(Diagnostic::error("invalid-map-size", expr.span, "a map needs a constant number of entries"))),
+            _ => {
+                return Err(Box::new(Diagnostic::error(
+                    "invalid-map-size",
+                    expr.span,
+                    "a map needs a constant number of entries",
+                )));
+            }
         },
-        None => return Err(Box::new(Diagnostic::error("invalid-map-size", declaration.span, "a map needs a number of entries"))),
+        None => {
+            return Err(Box::new(Diagnostic::error(
+                "invalid-map-size",
+                declaration.span,
+                "a map needs a number of entries",
+            )));
+        }
     };
     let declared = Declaration { kind, max_entries };
     let map = environment.map(&declaration.map.name, declaration.map.span);

@@ -148,7 +148,8 @@ fn lhist(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Update> {
     let aggregate = Aggregate::Lhist { min, max, step };
     let problem = problem.or_else(|| {
         let buckets = aggregate.lhist_buckets();
-        (buckets > LHIST_BUCKETS + 2).then(|| format!("lhist: {buckets} buckets are too many; {LHIST_BUCKETS} is the limit"))
+        (buckets > LHIST_BUCKETS + 2)
+            .then(|| format!("lhist: {buckets} buckets are too many; {LHIST_BUCKETS} is the limit"))
     });
     match problem {
         Some(message) => Err(lowerer.error("constant-range", call.span, message)),
@@ -178,7 +179,6 @@ fn tseries(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Update> {
             }
         },
     };
-    let aggregate =
-        Aggregate::Tseries { interval_ns: interval as u64, intervals: intervals as u32, combine, signed };
+    let aggregate = Aggregate::Tseries { interval_ns: interval as u64, intervals: intervals as u32, combine, signed };
     Ok(Update { aggregate, value })
 }

@@ -20,7 +20,11 @@ pub const ENTRIES: &[Entry] = &[
         mode: Mode::Asynchronous,
         arguments: (1, None),
         lower: Lower::Value(|lowerer, call| {
-            formatted(lowerer, call, |format, arguments| EventPlan::Printf { format, arguments, stream: Stream::Stdout })
+            formatted(lowerer, call, |format, arguments| EventPlan::Printf {
+                format,
+                arguments,
+                stream: Stream::Stdout,
+            })
         }),
         ..Entry::BASE
     },
@@ -149,12 +153,7 @@ fn print(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
     Ok(Operand::void(call.span))
 }
 
-fn print_map(
-    lowerer: &mut Lowerer,
-    call: &CallSite,
-    map: &TypeOrExpr,
-    options: &[TypeOrExpr],
-) -> Lowered<Operand> {
+fn print_map(lowerer: &mut Lowerer, call: &CallSite, map: &TypeOrExpr, options: &[TypeOrExpr]) -> Lowered<Operand> {
     let (name, _, span) = map_argument(lowerer, call, map)?;
     let mut numbers = [0, 0];
     for (number, (option, what)) in numbers.iter_mut().zip(options.iter().zip(["top", "div"])) {

@@ -6,17 +6,8 @@ use super::Entry;
 
 pub const ENTRIES: &[Entry] = &[
     Entry {
-        name: "percpu_kaddr",
-        signatures: &["uint64 *percpu_kaddr(const string name)", "uint64 *percpu_kaddr(const string name, int cpu)"],
-        documentation: "The address of a per-CPU kernel symbol.",
-        arguments: (0, None),
-        ..Entry::BASE
-    },
-    Entry {
         name: "skboutput",
-        signatures: &[
-            "uint32 skboutput(const string path, struct sk_buff *skb, uint64 length, const uint64 offset)",
-        ],
+        signatures: &["uint32 skboutput(const string path, struct sk_buff *skb, uint64 length, const uint64 offset)"],
         documentation: "Writes a packet to a pcap file.",
         arguments: (0, None),
         ..Entry::BASE

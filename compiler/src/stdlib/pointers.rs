@@ -131,7 +131,11 @@ fn container_of(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
     let operand = lowerer.expr(pointer)?;
     let container = lowerer.type_of(container)?;
     let TypeOrExpr::Expr(member) = member else {
-        return Err(lowerer.error("invalid-argument", call.span, "container_of() takes a pointer, a type and a member"));
+        return Err(lowerer.error(
+            "invalid-argument",
+            call.span,
+            "container_of() takes a pointer, a type and a member",
+        ));
     };
     let ExprKind::Identifier(name) = &member.kind else {
         return Err(lowerer.error("invalid-argument", member.span, "this must be the name of a member"));
@@ -154,7 +158,8 @@ fn user_address(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
     let Some(argument) = call.arguments.first() else { return Ok(Operand::void(call.span)) };
     let name = lowerer.constant_text(argument, "the name given to uaddr()")?;
     lowerer.probe.depends.set(true);
-    let Some((binary, function)) = lowerer.probe.name.split_once(':').and_then(|(_, rest)| rest.rsplit_once(':')) else {
+    let Some((binary, function)) = lowerer.probe.name.split_once(':').and_then(|(_, rest)| rest.rsplit_once(':'))
+    else {
         return Err(lowerer.error("wrong-probe-type", call.span, "uaddr() needs the probe of a function"));
     };
     let binary = lowerer.info.user_binary(binary.as_ref()).unwrap_or_default();

@@ -136,4 +136,3 @@ fn register(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
         }
     }
 }
-

@@ -190,7 +190,7 @@ fn comm(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
 
 pub fn current_task(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
     let address = lowerer.helper(Helper::GET_CURRENT_TASK, vec![]);
-    let ty = match lowerer.info.struct_type("struct task_struct") {
+    let ty = match lowerer.env.c_types.struct_type("struct task_struct", lowerer.info) {
         Some(info) => Type::pointer(Type::Struct(info), AddressSpace::Kernel),
         None => Type::U64,
     };

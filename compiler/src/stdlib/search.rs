@@ -158,9 +158,7 @@ fn strlen(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
 /// The kernel's string copy tells how far it came, so it is what counts.
 fn length_of(lowerer: &mut Lowerer, string: &Operand) -> Lowered<Ir> {
     let (address, space, capacity) = match &string.ty {
-        Type::Pointer { space, .. } => {
-            (lowerer.register(string.clone())?, *space, lowerer.env.settings.max_strlen)
-        }
+        Type::Pointer { space, .. } => (lowerer.register(string.clone())?, *space, lowerer.env.settings.max_strlen),
         ty => (lowerer.materialize(string)?, AddressSpace::Kernel, ty.size()),
     };
     let size = capacity + 1;
@@ -234,7 +232,8 @@ fn find_constant(lowerer: &mut Lowerer, haystack: Operand, needle: &[u8]) -> Low
         let (then, ()) = lowerer.nested(|lowerer| {
             let mut difference = Ir::int(0);
             for (offset, expected) in (1..).zip(rest) {
-                let differs = Ir::binary(Op::Xor, byte(&base.clone().offset(offset), at.clone()), Ir::int(i64::from(*expected)));
+                let differs =
+                    Ir::binary(Op::Xor, byte(&base.clone().offset(offset), at.clone()), Ir::int(i64::from(*expected)));
                 difference = lowerer.bind(Scalar::I64, Ir::binary(Op::Or, difference, differs));
             }
             let matched = vec![Stmt::Set(found, at.clone()), Stmt::Break];

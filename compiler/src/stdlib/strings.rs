@@ -59,9 +59,7 @@ fn str(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
         Type::String { .. } => return cut(lowerer, call, data, length.first()),
         Type::Pointer { space: AddressSpace::Unknown, .. } => lowerer.probe.address_space,
         Type::Pointer { space, .. } => *space,
-        ty if ty.is_integer() => {
-            lowerer.probe.address_space
-        }
+        ty if ty.is_integer() => lowerer.probe.address_space,
         other => {
             let message = format!("str() expects an integer or a pointer, not {other}");
             return Err(lowerer.error("type-mismatch", data.span, message));

@@ -58,6 +58,16 @@ pub const ENTRIES: &[Entry] = &[
         lower: Lower::Value(kaddr),
         ..Entry::BASE
     },
+    Entry {
+        name: "percpu_kaddr",
+        signatures: &["uint64 * percpu_kaddr(const string name)", "uint64 * percpu_kaddr(const string name, int cpu)"],
+        documentation: "The address of one CPU's copy of a per-CPU kernel symbol: that of the current CPU, or of the one named; NULL if there is no such CPU.",
+        example: "interval:s:1 { printf(\"%d\\n\", *percpu_kaddr(\"process_counts\")); }",
+        kernel: Some("one with CONFIG_KALLSYMS_ALL"),
+        arguments: (1, Some(2)),
+        lower: Lower::Value(per_cpu_address),
+        ..Entry::BASE
+    },
 ];
 
 const DEFAULT_LIMIT: u32 = 127;
@@ -160,6 +170,39 @@ fn kaddr(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
         Some(address) => Ok(Operand::scalar(ty, Ir::int(address as i64), call.span)),
         None => Err(lowerer.error("unknown-symbol", call.span, format!("Failed to resolve kernel symbol: {name}"))),
     }
+}
+
+/// The symbol's address plus the CPU's entry of the kernel's table `__per_cpu_offset`
+/// (`per_cpu_offset` in `include/asm-generic/percpu.h`).
+fn per_cpu_address(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
+    let [name, cpu @ ..] = call.arguments else { return Ok(Operand::void(call.span)) };
+    let name = lowerer.constant_text(name, "the name given to percpu_kaddr()")?;
+    let addresses = lowerer.info.kernel_symbol(&name).zip(lowerer.info.kernel_symbol("__per_cpu_offset"));
+    let Some((symbol, table)) = addresses else {
+        let message = format!("the kernel does not tell the address of the per-CPU symbol {name}");
+        let diagnostic = Diagnostic::error("unknown-symbol", call.span, message);
+        return Err(lowerer.report(diagnostic.hint("only kernels with CONFIG_KALLSYMS_ALL tell the addresses of data")));
+    };
+    let cpu = match cpu.first() {
+        Some(cpu) => {
+            let cpu = lowerer.value_argument(cpu)?;
+            lowerer.integer(cpu)?
+        }
+        None => lowerer.helper(Helper::GET_SMP_PROCESSOR_ID, vec![]),
+    };
+    let cpu = lowerer.bind(Scalar::I64, cpu);
+    let address = lowerer.new_var(Scalar::I64);
+    let (then, read) = lowerer.nested(|lowerer| {
+        let place = Ir::binary(Op::Add, Ir::int(table as i64), Ir::binary(Op::Mul, cpu.clone(), Ir::int(8)));
+        let offset = lowerer.read_scalar(&Type::U64, place, AddressSpace::Kernel)?;
+        lowerer.emit(Stmt::Set(address, Ir::binary(Op::Add, offset, Ir::int(symbol as i64))));
+        Ok(())
+    });
+    read?;
+    let condition = Ir::binary(Op::ULt, cpu, Ir::int(i64::from(lowerer.info.possible_cpus())));
+    lowerer.emit(Stmt::If { condition, then, otherwise: vec![Stmt::Set(address, Ir::int(0))] });
+    let ty = Type::pointer(Type::U64, AddressSpace::Kernel);
+    Ok(Operand::scalar(ty, Ir::Var(address), call.span))
 }
 
 /// A 64-bit word of the probe's context: a register, or an argument.

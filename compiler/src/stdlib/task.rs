@@ -130,11 +130,16 @@ fn child(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
 }
 
 /// Probes whose context begins with the registers of what was interrupted.
-const WITH_REGISTERS: &[&str] = &["kprobe", "kretprobe", "uprobe", "uretprobe", "usdt", "profile", "software", "hardware"];
+const WITH_REGISTERS: &[&str] =
+    &["kprobe", "kretprobe", "uprobe", "uretprobe", "usdt", "profile", "software", "hardware"];
 
 fn user_mode(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
     let Some((_, offset)) = NATIVE.offsets.iter().find(|(name, _)| *name == "cs") else {
-        return Err(lowerer.error("unsupported-architecture", call.span, "'usermode' builtin is only supported on x86_64"));
+        return Err(lowerer.error(
+            "unsupported-architecture",
+            call.span,
+            "'usermode' builtin is only supported on x86_64",
+        ));
     };
     let provider = lowerer.probe.provider;
     let value = if WITH_REGISTERS.contains(&provider) {

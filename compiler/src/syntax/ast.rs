@@ -187,13 +187,37 @@ pub enum StmtKind {
     /// `_ = expression`
     Discard(Expr),
     /// `let $x`, `let $x: type`, `let $x = value`
-    Let { id: NodeId, variable: Ident, type_name: Option<TypeName>, value: Option<Expr> },
+    Let {
+        id: NodeId,
+        variable: Ident,
+        type_name: Option<TypeName>,
+        value: Option<Expr>,
+    },
     /// `target op= value`; the target is a variable, a map, or (refused later) something else.
-    Assign { target: Expr, operator: Option<BinaryOp>, value: Expr },
-    If { condition: Expr, then: Block, otherwise: Option<Block> },
-    While { condition: Expr, body: Block },
-    For { id: NodeId, variable: Ident, iterable: Iterable, body: Block },
-    Unroll { count: Expr, body: Block },
+    Assign {
+        target: Expr,
+        operator: Option<BinaryOp>,
+        value: Expr,
+    },
+    If {
+        condition: Expr,
+        then: Block,
+        otherwise: Option<Block>,
+    },
+    While {
+        condition: Expr,
+        body: Block,
+    },
+    For {
+        id: NodeId,
+        variable: Ident,
+        iterable: Iterable,
+        body: Block,
+    },
+    Unroll {
+        count: Expr,
+        body: Block,
+    },
     Block(Block),
     Break,
     Continue,
@@ -229,29 +253,70 @@ pub enum ExprKind {
     /// `$x`
     Variable(String),
     /// `@x` or `@x[key]`; several keys are one [`ExprKind::Tuple`].
-    Map { name: String, key: Option<Box<Expr>> },
+    Map {
+        name: String,
+        key: Option<Box<Expr>>,
+    },
     /// `$1`
     Positional(u32),
     /// `$#`
     PositionalCount,
-    Call { name: Ident, arguments: Vec<TypeOrExpr> },
+    Call {
+        name: Ident,
+        arguments: Vec<TypeOrExpr>,
+    },
     Sizeof(Box<TypeOrExpr>),
-    Offsetof { of: Box<TypeOrExpr>, path: Vec<OffsetStep> },
+    Offsetof {
+        of: Box<TypeOrExpr>,
+        path: Vec<OffsetStep>,
+    },
     Typeinfo(Box<TypeOrExpr>),
-    Unary { operator: UnaryOp, operand: Box<Expr> },
+    Unary {
+        operator: UnaryOp,
+        operand: Box<Expr>,
+    },
     /// `++x`, `x--`
-    Step { target: Box<Expr>, increment: bool, prefix: bool },
-    Binary { operator: BinaryOp, left: Box<Expr>, right: Box<Expr> },
+    Step {
+        target: Box<Expr>,
+        increment: bool,
+        prefix: bool,
+    },
+    Binary {
+        operator: BinaryOp,
+        left: Box<Expr>,
+        right: Box<Expr>,
+    },
     /// `c ? a : b`; `c ?: b` has no middle.
-    Ternary { condition: Box<Expr>, then: Option<Box<Expr>>, otherwise: Box<Expr> },
+    Ternary {
+        condition: Box<Expr>,
+        then: Option<Box<Expr>>,
+        otherwise: Box<Expr>,
+    },
     /// `if … { … } else { … }` used as a value.
-    If { condition: Box<Expr>, then: Block, otherwise: Option<Block> },
+    If {
+        condition: Box<Expr>,
+        then: Block,
+        otherwise: Option<Block>,
+    },
     /// `x.field`, `x->field`
-    Field { object: Box<Expr>, field: Ident },
+    Field {
+        object: Box<Expr>,
+        field: Ident,
+    },
     /// `x.0`
-    TupleField { object: Box<Expr>, index: u32, index_span: Span },
-    Index { object: Box<Expr>, index: Box<Expr> },
-    Cast { to: TypeName, operand: Box<Expr> },
+    TupleField {
+        object: Box<Expr>,
+        index: u32,
+        index_span: Span,
+    },
+    Index {
+        object: Box<Expr>,
+        index: Box<Expr>,
+    },
+    Cast {
+        to: TypeName,
+        operand: Box<Expr>,
+    },
     Tuple(Vec<Expr>),
     Record(Vec<(Ident, Expr)>),
     Block(Block),

@@ -166,7 +166,11 @@ fn parse_pid(text: &str) -> Result<u32, Failure> {
     text.parse().map_err(|_| {
         let digits = text.bytes().take_while(u8::is_ascii_digit).count();
         let rest = text.get(digits..).unwrap_or_default();
-        let problem = if digits > 0 && !rest.is_empty() { format!("invalid trailing bytes: {text}") } else { format!("invalid integer: {text}") };
+        let problem = if digits > 0 && !rest.is_empty() {
+            format!("invalid trailing bytes: {text}")
+        } else {
+            format!("invalid integer: {text}")
+        };
         Failure::Message(format!("Failed to parse pid: {problem}"))
     })
 }
@@ -243,7 +247,10 @@ fn finish(
     terminal.flush();
     if arguments.verbose {
         let times = (summary.map_time, summary.load_time, summary.attach_time);
-        super::complain(&format!("maps {:?}, load {:?}, attach {:?}, {} events\n", times.0, times.1, times.2, summary.events));
+        super::complain(&format!(
+            "maps {:?}, load {:?}, attach {:?}, {} events\n",
+            times.0, times.1, times.2, summary.events
+        ));
     }
     Ok(match status {
         Status::Exited(request) => request.code as u8,

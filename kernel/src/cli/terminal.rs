@@ -47,7 +47,17 @@ impl<'a> Terminal<'a> {
         sources: &'a Sources,
     ) -> Self {
         let out = BufWriter::with_capacity(1 << 16, out);
-        Terminal { out, format, buffering, options, sources, held: None, last_flush: Instant::now(), closed: false, warnings: true }
+        Terminal {
+            out,
+            format,
+            buffering,
+            options,
+            sources,
+            held: None,
+            last_flush: Instant::now(),
+            closed: false,
+            warnings: true,
+        }
     }
 
     /// Whether output can no longer be delivered.

@@ -30,25 +30,17 @@ pub enum Channel {
 /// # Errors
 /// [`ServeError::ReadConnectionFile`] or [`ServeError::ConnectionFile`], naming the file.
 pub fn load(path: &Path) -> Result<ConnectionInfo, ServeError> {
-    let text = std::fs::read_to_string(path).map_err(|source| ServeError::ReadConnectionFile {
-        path: path.to_owned(),
-        source,
-    })?;
-    parse(&text).map_err(|problem| ServeError::ConnectionFile {
-        path: path.to_owned(),
-        problem,
-    })
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| ServeError::ReadConnectionFile { path: path.to_owned(), source })?;
+    parse(&text).map_err(|problem| ServeError::ConnectionFile { path: path.to_owned(), problem })
 }
 
 fn parse(text: &str) -> Result<ConnectionInfo, String> {
     let mut value: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
     let fields = value.as_object_mut().ok_or("not a JSON object")?;
     // The defaults of jupyter_client, which always writes these anyway.
-    for (name, default) in [
-        ("transport", json!("tcp")),
-        ("signature_scheme", json!("hmac-sha256")),
-        ("key", json!("")),
-    ] {
+    for (name, default) in [("transport", json!("tcp")), ("signature_scheme", json!("hmac-sha256")), ("key", json!(""))]
+    {
         fields.entry(name).or_insert(default);
     }
     let info: ConnectionInfo = serde_json::from_value(value).map_err(|error| error.to_string())?;
@@ -57,17 +49,9 @@ fn parse(text: &str) -> Result<ConnectionInfo, String> {
     }
     if !info.key.is_empty() && info.signature_scheme != "hmac-sha256" {
         let scheme = &info.signature_scheme;
-        return Err(format!(
-            "signature scheme `{scheme}` is not supported, only hmac-sha256"
-        ));
+        return Err(format!("signature scheme `{scheme}` is not supported, only hmac-sha256"));
     }
-    let mut ports = [
-        info.shell_port,
-        info.iopub_port,
-        info.stdin_port,
-        info.control_port,
-        info.hb_port,
-    ];
+    let mut ports = [info.shell_port, info.iopub_port, info.stdin_port, info.control_port, info.hb_port];
     ports.sort_unstable();
     if ports.contains(&0) || ports.windows(2).any(|pair| pair.first() == pair.last()) {
         return Err("the five ports must be different and not 0".to_owned());

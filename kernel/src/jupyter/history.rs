@@ -57,27 +57,18 @@ enum Access {
 impl History {
     /// Adds a cell.
     pub fn push(&mut self, line: u32, input: &str) {
-        self.entries.push(Entry {
-            line,
-            input: input.to_owned(),
-        });
+        self.entries.push(Entry { line, input: input.to_owned() });
     }
 
     /// The `history` of the reply: `[session, line, input]`, or `[session, line, [input, null]]`
     /// if output is asked for. There are no results to give: cells print.
     pub fn find(&self, request: &HistoryRequest) -> Vec<Value> {
         let found = match &request.access {
-            Access::Range {
-                session,
-                start,
-                stop,
-            } => self.range(session.unwrap_or(0), start.unwrap_or(0), *stop),
+            Access::Range { session, start, stop } => self.range(session.unwrap_or(0), start.unwrap_or(0), *stop),
             Access::Tail { n } => last(self.entries.iter().collect(), *n),
-            Access::Search { pattern, unique, n } => self.search(
-                pattern.as_deref().unwrap_or("*"),
-                unique.unwrap_or(false),
-                *n,
-            ),
+            Access::Search { pattern, unique, n } => {
+                self.search(pattern.as_deref().unwrap_or("*"), unique.unwrap_or(false), *n)
+            }
         };
         let shown = |entry: &Entry| match request.output {
             true => json!([SESSION, entry.line, [entry.input, null]]),
@@ -176,33 +167,23 @@ mod tests {
     #[test]
     fn range_ends_before_stop_and_knows_one_session() {
         let range = |session: i64, start: i64, stop: Value| {
-            find(
-                json!({"hist_access_type": "range", "session": session, "start": start,
-                "stop": stop, "raw": true, "output": false}),
-            )
+            find(json!({"hist_access_type": "range", "session": session, "start": start,
+                "stop": stop, "raw": true, "output": false}))
         };
         assert_eq!(range(1, 2, json!(3)), json!([[1, 2, "b"]]));
-        assert_eq!(
-            range(0, 3, Value::Null),
-            json!([[1, 3, "a2"], [1, 4, "a1"]])
-        );
+        assert_eq!(range(0, 3, Value::Null), json!([[1, 3, "a2"], [1, 4, "a1"]]));
         assert_eq!(range(-1, 0, Value::Null), json!([]));
     }
 
     #[test]
     fn search_takes_globs_and_keeps_the_latest_of_equals() {
         let search = |unique: bool, n: Value| {
-            find(
-                json!({"hist_access_type": "search", "pattern": "a*", "unique": unique, "n": n,
-                "raw": true, "output": false}),
-            )
+            find(json!({"hist_access_type": "search", "pattern": "a*", "unique": unique, "n": n,
+                "raw": true, "output": false}))
         };
         let all = json!([[1, 1, "a1"], [1, 3, "a2"], [1, 4, "a1"]]);
         assert_eq!(search(false, Value::Null), all);
-        assert_eq!(
-            search(true, Value::Null),
-            json!([[1, 3, "a2"], [1, 4, "a1"]])
-        );
+        assert_eq!(search(true, Value::Null), json!([[1, 3, "a2"], [1, 4, "a1"]]));
         assert_eq!(search(false, json!(1)), json!([[1, 4, "a1"]]));
     }
 
@@ -214,8 +195,7 @@ mod tests {
 
     #[test]
     fn globs() {
-        let matches =
-            |pattern: &str, text: &str| matches_glob(&pattern.chars().collect::<Vec<_>>(), text);
+        let matches = |pattern: &str, text: &str| matches_glob(&pattern.chars().collect::<Vec<_>>(), text);
         assert!(matches("*", "") && matches("", "") && matches("a?c*", "abcd"));
         assert!(matches("*b*d", "abcbd") && !matches("*b*d", "abc"));
         assert!(!matches("a", "ab") && !matches("?", ""));

@@ -92,9 +92,7 @@ pub enum ExecuteOutcome {
 impl ExecuteOutcome {
     /// Success without payload.
     pub fn ok() -> Self {
-        Self::Ok {
-            payload: Vec::new(),
-        }
+        Self::Ok { payload: Vec::new() }
     }
 }
 

@@ -117,8 +117,7 @@ pub fn guarded<T>(call: impl FnOnce() -> T) -> Result<T, ErrorReport> {
 
 fn panic_message(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("panic")
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("panic")
 }
 
 /// The content of an error reply.

@@ -19,8 +19,8 @@ mod zmtp;
 
 pub use connection::Channel;
 pub use interpreter::{
-    Completeness, Completion, CompletionMatch, ErrorReport, ExecuteOutcome, ExecuteRequest,
-    HelpLink, Interpreter, KernelInfo, LanguageInfo, MimeBundle,
+    Completeness, Completion, CompletionMatch, ErrorReport, ExecuteOutcome, ExecuteRequest, HelpLink, Interpreter,
+    KernelInfo, LanguageInfo, MimeBundle,
 };
 pub use output::Output;
 pub use serve::{ServeError, serve};

@@ -22,11 +22,7 @@ pub struct Output {
 impl Output {
     /// The output of the request that `parent` stands for.
     pub(super) fn new(queue: Arc<Queue>, parent: Arc<Parent>, silent: bool) -> Self {
-        Self {
-            queue,
-            parent,
-            silent,
-        }
+        Self { queue, parent, silent }
     }
 
     /// Prints text. Small pieces are joined into one message.
@@ -68,8 +64,7 @@ impl Output {
                 "evalue": report.evalue,
                 "traceback": report.traceback,
             });
-            self.queue
-                .push_now(message(&self.parent, "error", &content, false));
+            self.queue.push_now(message(&self.parent, "error", &content, false));
         }
     }
 
@@ -86,8 +81,7 @@ impl Output {
 
     fn output(&self, msg_type: &'static str, content: Value) {
         if !self.silent {
-            self.queue
-                .push_output(message(&self.parent, msg_type, &content, true));
+            self.queue.push_output(message(&self.parent, msg_type, &content, true));
         }
     }
 }

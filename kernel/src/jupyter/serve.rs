@@ -64,10 +64,7 @@ pub enum ServeError {
 pub fn serve(connection_file: &Path, interpreter: Arc<dyn Interpreter>) -> Result<(), ServeError> {
     let info = connection::load(connection_file)?;
     // One thread for the sockets is enough: it only moves bytes. All work is done elsewhere.
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(ServeError::Start)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(ServeError::Start)?;
     let result = runtime.block_on(run(&info, interpreter));
     runtime.shutdown_background();
     result
@@ -95,13 +92,7 @@ impl Sockets {
 
 async fn bind(info: &ConnectionInfo, channel: Channel) -> Result<Listener, ServeError> {
     let address = connection::address(info, channel);
-    Listener::bind(&address)
-        .await
-        .map_err(|source| ServeError::Bind {
-            channel,
-            address: address.to_string(),
-            source,
-        })
+    Listener::bind(&address).await.map_err(|source| ServeError::Bind { channel, address: address.to_string(), source })
 }
 
 async fn run(info: &ConnectionInfo, interpreter: Arc<dyn Interpreter>) -> Result<(), ServeError> {
@@ -109,12 +100,7 @@ async fn run(info: &ConnectionInfo, interpreter: Arc<dyn Interpreter>) -> Result
     let signer = Arc::new(Signer::new(&info.key));
     let session = Arc::new(Session::new());
     let queue = Arc::new(Queue::new());
-    let kernel = Arc::new(Kernel::new(
-        interpreter,
-        Arc::clone(&queue),
-        Arc::clone(&session),
-        Arc::clone(&signer),
-    ));
+    let kernel = Arc::new(Kernel::new(interpreter, Arc::clone(&queue), Arc::clone(&session), Arc::clone(&signer)));
 
     let delivery = tokio::spawn(deliver(Delivery {
         publisher: serve_broadcasts(sockets.iopub, &queue),
@@ -186,11 +172,7 @@ fn requests_thread(
 }
 
 /// Checks what comes in on a socket and passes it to its thread, if it has one.
-fn serve_requests(
-    listener: Listener,
-    signer: &Arc<Signer>,
-    thread: Option<mpsc::Sender<Request>>,
-) -> Router {
+fn serve_requests(listener: Listener, signer: &Arc<Signer>, thread: Option<mpsc::Sender<Request>>) -> Router {
     let signer = Arc::clone(signer);
     Router::serve(listener, move |peer, frames| {
         match (Request::decode(peer, frames, &signer), &thread) {

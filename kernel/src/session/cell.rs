@@ -60,7 +60,10 @@ impl Notebook {
             _ => {
                 running.run_to_end(status)?;
                 if handle.is_abandoned() {
-                    return Err(errors::plain("interrupted", "the cell was interrupted twice: end and printing were given up"));
+                    return Err(errors::plain(
+                        "interrupted",
+                        "the cell was interrupted twice: end and printing were given up",
+                    ));
                 }
                 Ok(())
             }
@@ -78,7 +81,8 @@ impl Notebook {
         let plans = self.session.map_plans();
         let state = self.state();
         let all = state.origins.live_maps(&plans);
-        let others: Vec<_> = all.iter().filter(|live| !state.origins.belongs_to(&live.map.name, cell)).cloned().collect();
+        let others: Vec<_> =
+            all.iter().filter(|live| !state.origins.belongs_to(&live.map.name, cell)).cloned().collect();
         let allow_unsafe = state.allow_unsafe;
         let definitions = state.definitions.clone();
         drop(state);
@@ -136,9 +140,10 @@ impl Notebook {
             StartOptions { pid: run.pid, child: run.command.clone(), capture_child_output: true, allow_unsafe };
         let maps: Vec<String> = tables::user_maps(&plan.maps).map(str::to_string).collect();
         let noted = Plan { maps: plan.maps.clone(), ..Plan::default() };
-        let trace = self.session.start(plan, options).map_err(|error| {
-            errors::report(&[engine::start_failure(&error, &places, &sources, source)], &sources)
-        })?;
+        let trace = self
+            .session
+            .start(plan, options)
+            .map_err(|error| errors::report(&[engine::start_failure(&error, &places, &sources, source)], &sources))?;
         if !maps.is_empty() {
             self.state().origins.note(&noted, label, cell);
         }
@@ -157,6 +162,7 @@ impl Running {
     pub fn begin(&mut self) -> Result<Status, ErrorReport> {
         let result = self.trace.run_begin(&mut self.sink);
         let status = result.map_err(|error| self.failure(&error))?;
+        self.sink.begin_is_over();
         if status == Status::Running {
             let attached = self.trace.attach(&mut self.sink);
             attached.map_err(|error| self.failure(&error))?;
@@ -178,7 +184,9 @@ impl Running {
         self.trace.stop(&mut self.sink);
         let ended = self.trace.run_end(&mut self.sink);
         ended.map_err(|error| self.failure(&error))?;
-        if self.print_maps && let Err(error) = self.trace.print_maps(&mut self.sink) {
+        if self.print_maps
+            && let Err(error) = self.trace.print_maps(&mut self.sink)
+        {
             return Err(errors::plain("map-failed", &error.to_string()));
         }
         self.sink.show_all();

@@ -57,7 +57,11 @@ pub enum PrintMode {
 
 /// Name, usage, and what it does: for completion and `%help`.
 pub const MAGICS: &[(&str, &str, &str)] = &[
-    ("%%run", "%%run [--for 5s] [-c COMMAND] [-p PID] [PARAMETER …]", "run this cell with a time limit, a command, for one process, with parameters"),
+    (
+        "%%run",
+        "%%run [--for 5s] [-c COMMAND] [-p PID] [PARAMETER …]",
+        "run this cell with a time limit, a command, for one process, with parameters",
+    ),
     ("%%bg", "%%bg NAME [--for 5s] [-c COMMAND] [-p PID]", "run this cell in the background"),
     ("%jobs", "%jobs", "list background jobs"),
     ("%stop", "%stop NAME | --all", "end background jobs: detach, run end, print maps"),
@@ -67,7 +71,11 @@ pub const MAGICS: &[(&str, &str, &str)] = &[
     ("%drop", "%drop @MAP … | --all", "forget maps and their types"),
     ("%opt", "%opt NAME=VALUE | NAME …", "set what getopt() gives in this cell"),
     ("%unsafe", "%unsafe on | off", "allow functions that change the traced system, in this cell and those after it"),
-    ("%config", "%config print=update | print=append", "replace the picture of a map that is printed again, or add one"),
+    (
+        "%config",
+        "%config print=update | print=append",
+        "replace the picture of a map that is printed again, or add one",
+    ),
     ("%probes", "%probes PATTERN", "list probes"),
     ("%help", "%help", "list magics"),
 ];
@@ -114,7 +122,9 @@ fn apply(cell: &mut Cell, line: &str) -> Result<(), String> {
         known.map_or(String::new(), |(_, usage, _)| format!("write {usage}"))
     };
     let command = match name.as_str() {
-        "%%run" | "%run" => return run_options(&mut cell.run, arguments).map_err(|problem| format!("{problem}; {}", usage())),
+        "%%run" | "%run" => {
+            return run_options(&mut cell.run, arguments).map_err(|problem| format!("{problem}; {}", usage()));
+        }
         "%%bg" | "%bg" => {
             let (job, options) = arguments.split_first().filter(|(job, _)| !job.starts_with('-')).ok_or_else(usage)?;
             cell.run.background = Some(job.clone());

@@ -13,7 +13,7 @@ use super::tables::MapOrigins;
 use super::{complete, documentation, errors, probe_list, words};
 use crate::engine::Definitions;
 use crate::jupyter::{
-    CompletionMatch, Completeness, Completion, ErrorReport, ExecuteOutcome, ExecuteRequest, HelpLink, Interpreter,
+    Completeness, Completion, CompletionMatch, ErrorReport, ExecuteOutcome, ExecuteRequest, HelpLink, Interpreter,
     KernelInfo, LanguageInfo, MimeBundle, Output,
 };
 
@@ -89,7 +89,9 @@ impl Notebook {
             Command::Jobs => output.stdout(&self.jobs.table()),
             Command::Stop(names) => names.iter().try_for_each(|name| self.jobs.stop(name))?,
             Command::StopAll => self.jobs.stop_all(),
-            Command::Wait(names) => names.iter().try_for_each(|name| self.jobs.wait(name, &|| self.was_interrupted()))?,
+            Command::Wait(names) => {
+                names.iter().try_for_each(|name| self.jobs.wait(name, &|| self.was_interrupted()))?
+            }
             Command::Unsafe(on) => {
                 self.state().allow_unsafe = on;
                 output.stdout(if on { "Unsafe functions are allowed.\n" } else { "Unsafe functions are refused.\n" });
@@ -143,7 +145,10 @@ pub(super) fn table<const N: usize>(head: [&str; N], rows: impl Iterator<Item = 
 }
 
 fn help() -> String {
-    table(["magic", "what it does"], magics::MAGICS.iter().map(|(_, usage, what)| [usage.to_string(), what.to_string()]))
+    table(
+        ["magic", "what it does"],
+        magics::MAGICS.iter().map(|(_, usage, what)| [usage.to_string(), what.to_string()]),
+    )
 }
 
 impl Interpreter for Notebook {
@@ -230,8 +235,7 @@ impl Interpreter for Notebook {
         let Some(name) = expression.trim().strip_prefix('@') else {
             return Err(errors::plain("not-a-map", "only maps can be evaluated, such as @name"));
         };
-        let snapshot =
-            self.session.snapshot(name).map_err(|error| errors::plain("map-failed", &error.to_string()))?;
+        let snapshot = self.session.snapshot(name).map_err(|error| errors::plain("map-failed", &error.to_string()))?;
         let options = self.session.text_options(&Default::default());
         let text = text::map(&snapshot, 0, 0, &options);
         let data = crate::render::bundle(&snapshot, 0, 0, &text, &options, crate::render::Png::Without);
@@ -261,6 +265,9 @@ impl Notebook {
         let map = maps.iter().find(|map| map.name == name)?;
         let key = map.key.as_ref().map_or(String::new(), |key| format!("[{key}]"));
         let label = self.state().origins.label(name).to_string();
-        Some(format!("@{name}{key}: {}\n\n{} of {} entries, defined in {label}", map.value, map.entries, map.max_entries))
+        Some(format!(
+            "@{name}{key}: {}\n\n{} of {} entries, defined in {label}",
+            map.value, map.entries, map.max_entries
+        ))
     }
 }

@@ -44,6 +44,12 @@ impl NotebookSink {
         self.output.clone()
     }
 
+    /// What follows is printed anew: only a probe that fires again and again updates its display.
+    pub fn begin_is_over(&mut self) {
+        self.show_all();
+        self.displays.clear();
+    }
+
     /// Shows states that have waited long enough.
     pub fn show_due(&mut self) {
         self.show_pending(|display| display.shown.elapsed() >= UPDATE_EVERY, Png::Without);

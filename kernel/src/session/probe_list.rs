@@ -41,7 +41,9 @@ pub fn matching(info: &dyn KernelInfo, pattern: &str) -> Result<Vec<String>, Str
 fn of_type(info: &dyn KernelInfo, provider: &str, pattern: &str) -> Result<Vec<String>, String> {
     match provider {
         "begin" | "end" => Ok(filter(std::iter::once(String::new()), provider, pattern)),
-        "interval" | "profile" => Ok(filter(["hz", "ms", "s", "us"].map(|unit| format!("{unit}:")).into_iter(), provider, pattern)),
+        "interval" | "profile" => {
+            Ok(filter(["hz", "ms", "s", "us"].map(|unit| format!("{unit}:")).into_iter(), provider, pattern))
+        }
         "software" | "hardware" => {
             let names = probes::timer::event_names(provider);
             Ok(filter(names.map(|name| format!("{name}:")), provider, pattern))

@@ -35,11 +35,7 @@ impl Kernel {
         let thread = std::thread::spawn(move || {
             probebook_kernel::jupyter::serve(&file, Arc::new(Toy::default())).unwrap();
         });
-        let kernel = Self {
-            directory,
-            key: key.to_owned(),
-            thread: Some(thread),
-        };
+        let kernel = Self { directory, key: key.to_owned(), thread: Some(thread) };
         while !Path::new(&kernel.path(5)).exists() {
             std::thread::sleep(Duration::from_millis(1));
         }
@@ -88,22 +84,10 @@ impl Client {
             last: None,
             sent: 0,
         };
-        client
-            .iopub
-            .connect(&format!("ipc://{}", kernel.path(2)))
-            .await
-            .unwrap();
+        client.iopub.connect(&format!("ipc://{}", kernel.path(2))).await.unwrap();
         client.iopub.subscribe("").await.unwrap();
-        client
-            .shell
-            .connect(&format!("ipc://{}", kernel.path(1)))
-            .await
-            .unwrap();
-        client
-            .control
-            .connect(&format!("ipc://{}", kernel.path(4)))
-            .await
-            .unwrap();
+        client.shell.connect(&format!("ipc://{}", kernel.path(1))).await.unwrap();
+        client.control.connect(&format!("ipc://{}", kernel.path(4))).await.unwrap();
         // The welcome says that the subscription holds.
         loop {
             let message = client.broadcast().await;
@@ -164,11 +148,7 @@ impl Client {
         loop {
             let ours = |message: &Message| message.parent["msg_id"] == id;
             let idle = |message: &Message| message.content["execution_state"] == "idle";
-            if self
-                .waiting
-                .iter()
-                .any(|message| ours(message) && idle(message))
-            {
+            if self.waiting.iter().any(|message| ours(message) && idle(message)) {
                 let (ours, others) = self.waiting.drain(..).partition(ours);
                 self.waiting = others;
                 return ours;
@@ -204,24 +184,15 @@ impl Client {
     /// Takes a message apart and checks its signature.
     fn open(&self, message: ZmqMessage) -> Message {
         let frames = message.into_vec();
-        let at = frames
-            .iter()
-            .position(|frame| frame == "<IDS|MSG>".as_bytes());
+        let at = frames.iter().position(|frame| frame == "<IDS|MSG>".as_bytes());
         let [signature, signed @ ..] = &frames[at.unwrap() + 1..] else {
             panic!("too few frames");
         };
         assert_eq!(signed.len(), 4);
-        let texts: Vec<&str> = signed
-            .iter()
-            .map(|part| std::str::from_utf8(part).unwrap())
-            .collect();
+        let texts: Vec<&str> = signed.iter().map(|part| std::str::from_utf8(part).unwrap()).collect();
         assert_eq!(signature, self.sign(&texts).as_bytes());
         let parse = |at: usize| serde_json::from_str::<Value>(texts[at]).unwrap();
-        Message {
-            msg_type: parse(0)["msg_type"].as_str().unwrap().to_owned(),
-            parent: parse(1),
-            content: parse(3),
-        }
+        Message { msg_type: parse(0)["msg_type"].as_str().unwrap().to_owned(), parent: parse(1), content: parse(3) }
     }
 
     fn sign(&self, parts: &[impl AsRef<str>]) -> String {
@@ -239,10 +210,6 @@ impl Client {
 
 /// The text of all streams.
 pub fn text(messages: &[Message]) -> String {
-    let streams = messages
-        .iter()
-        .filter(|message| message.msg_type == "stream");
-    streams
-        .map(|message| message.content["text"].as_str().unwrap())
-        .collect()
+    let streams = messages.iter().filter(|message| message.msg_type == "stream");
+    streams.map(|message| message.content["text"].as_str().unwrap()).collect()
 }

@@ -4,8 +4,8 @@ use std::sync::{Condvar, Mutex};
 use std::time::Duration;
 
 use probebook_kernel::jupyter::{
-    Completeness, Completion, ErrorReport, ExecuteOutcome, ExecuteRequest, Interpreter, KernelInfo,
-    LanguageInfo, MimeBundle, Output,
+    Completeness, Completion, ErrorReport, ExecuteOutcome, ExecuteRequest, Interpreter, KernelInfo, LanguageInfo,
+    MimeBundle, Output,
 };
 
 #[derive(Default)]
@@ -31,10 +31,7 @@ impl Toy {
                 let interrupted = self.interrupted.lock().unwrap();
                 let limit = Duration::from_secs(20);
                 let wait = |interrupted: &mut bool| !*interrupted;
-                let (mut interrupted, _) = self
-                    .changed
-                    .wait_timeout_while(interrupted, limit, wait)
-                    .unwrap();
+                let (mut interrupted, _) = self.changed.wait_timeout_while(interrupted, limit, wait).unwrap();
                 *interrupted = false;
             }
             "panic" => panic!("on command"),
@@ -45,11 +42,7 @@ impl Toy {
 }
 
 fn report(message: String) -> ErrorReport {
-    ErrorReport {
-        ename: "Error".to_owned(),
-        traceback: vec![message.clone()],
-        evalue: message,
-    }
+    ErrorReport { ename: "Error".to_owned(), traceback: vec![message.clone()], evalue: message }
 }
 
 impl Interpreter for Toy {
@@ -90,11 +83,7 @@ impl Interpreter for Toy {
     }
 
     fn complete(&self, _code: &str, cursor: usize) -> Completion {
-        Completion {
-            matches: Vec::new(),
-            cursor_start: 0,
-            cursor_end: cursor,
-        }
+        Completion { matches: Vec::new(), cursor_start: 0, cursor_end: cursor }
     }
 
     fn inspect(&self, code: &str, _cursor: usize, _detail: u8) -> Option<MimeBundle> {

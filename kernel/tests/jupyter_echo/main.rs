@@ -37,20 +37,9 @@ async fn a_cell_is_bracketed_and_its_output_comes_before_idle() {
     let mut client = Client::connect(&kernel).await;
     let id = client.execute("print a;error b;print c;show d").await;
     let messages = client.broadcasts(&id).await;
-    let expected = [
-        "busy",
-        "execute_input",
-        "stream",
-        "stream",
-        "stream",
-        "display_data",
-        "idle",
-    ];
+    let expected = ["busy", "execute_input", "stream", "stream", "stream", "display_data", "idle"];
     assert_eq!(states(&messages), expected);
-    assert_eq!(
-        messages[3].content,
-        json!({"name": "stderr", "text": "b\n"})
-    );
+    assert_eq!(messages[3].content, json!({"name": "stderr", "text": "b\n"}));
     let reply = client.reply(&id).await;
     assert_eq!(reply.msg_type, "execute_reply");
     assert_eq!(reply.content["status"], "ok");
@@ -76,10 +65,7 @@ async fn short_requests_are_answered_while_a_cell_runs() {
     for (msg_type, content) in [
         ("kernel_info_request", json!({})),
         ("complete_request", json!({"code": "é", "cursor_pos": 9})),
-        (
-            "history_request",
-            json!({"hist_access_type": "tail", "n": 1}),
-        ),
+        ("history_request", json!({"hist_access_type": "tail", "n": 1})),
     ] {
         let id = client.request(msg_type, content).await;
         let reply = client.reply(&id).await;
@@ -89,10 +75,7 @@ async fn short_requests_are_answered_while_a_cell_runs() {
         }
     }
     let interrupt = client.control("interrupt_request", json!({})).await;
-    assert_eq!(
-        client.control_reply(&interrupt).await.content["status"],
-        "ok"
-    );
+    assert_eq!(client.control_reply(&interrupt).await.content["status"], "ok");
     assert_eq!(client.reply(&cell).await.content["status"], "ok");
 }
 
@@ -171,11 +154,7 @@ async fn a_burst_arrives_complete() {
     let id = client.execute("burst 200000").await;
     let text = client::text(&client.broadcasts(&id).await);
     assert_eq!(text.lines().count(), 200_000);
-    assert!(
-        text.lines()
-            .enumerate()
-            .all(|(n, line)| line == format!("line {n}"))
-    );
+    assert!(text.lines().enumerate().all(|(n, line)| line == format!("line {n}")));
 }
 
 /// A subscriber that never reads must not cost anybody else anything but a few seconds, and is
@@ -193,9 +172,7 @@ async fn a_stuck_subscriber_loses_output_and_no_status_and_nobody_else_loses_any
     assert!(started.elapsed() < Duration::from_secs(30));
     assert_eq!(client.reply(&id).await.content["status"], "ok");
     // Now it reads after all.
-    stuck
-        .set_read_timeout(Some(Duration::from_secs(1)))
-        .unwrap();
+    stuck.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
     let mut all = Vec::new();
     let _ = stuck.read_to_end(&mut all);
     let all = String::from_utf8_lossy(&all);
@@ -240,9 +217,7 @@ async fn shutdown_is_answered_and_ends_the_kernel() {
     let mut kernel = Kernel::start("key");
     let mut client = Client::connect(&kernel).await;
     client.execute("wait").await;
-    let id = client
-        .control("shutdown_request", json!({"restart": true}))
-        .await;
+    let id = client.control("shutdown_request", json!({"restart": true})).await;
     let reply = client.control_reply(&id).await;
     assert_eq!(reply.content, json!({"status": "ok", "restart": true}));
     let messages = client.broadcasts(&id).await;
@@ -261,9 +236,7 @@ async fn a_new_subscriber_is_welcomed_and_starting_is_said_once() {
     let unrelated = &client.unrelated;
     let starting = |message: &&client::Message| message.content["execution_state"] == "starting";
     assert_eq!(unrelated.iter().filter(starting).count(), 1);
-    let welcome = unrelated
-        .iter()
-        .find(|message| message.msg_type == "iopub_welcome");
+    let welcome = unrelated.iter().find(|message| message.msg_type == "iopub_welcome");
     assert_eq!(welcome.unwrap().content, json!({"subscription": ""}));
 }
 

@@ -2,7 +2,7 @@
 
 use probebook_compiler::types::{StructField, Type};
 
-use super::{decode_checked, read_u32, sign_extend};
+use super::{decode_checked, read_u32};
 use crate::value::{Resolve, Value};
 
 /// A value of elements that lie at their own offsets.
@@ -42,7 +42,8 @@ fn field(field: &StructField, bytes: &[u8], resolve: &dyn Resolve) -> Option<Val
     decode_checked(&field.ty, bytes_of_field.get(..field.ty.size() as usize)?, resolve)
 }
 
-/// `width` bits from bit `shift` on; they may reach beyond the field's own type.
+/// `width` bits from bit `shift` on; they may reach beyond the field's own type. As in bpftrace
+/// they have no sign, though C gives signed ones one.
 fn bitfield(ty: &Type, bytes: &[u8], shift: u32, width: u32) -> Option<Value> {
     let needed = (shift + width).div_ceil(8) as usize;
     let mut raw = [0u8; 16];
@@ -52,9 +53,8 @@ fn bitfield(ty: &Type, bytes: &[u8], shift: u32, width: u32) -> Option<Value> {
     let number = bits as u64 & mask;
     Some(match ty {
         Type::Bool => Value::Bool(number != 0),
-        Type::Enum { info } if info.signed => Value::enumerator(info, sign_extend(number, width)),
         Type::Enum { info } => Value::enumerator(info, number.cast_signed()),
-        ty if ty.is_signed() => Value::Signed(sign_extend(number, width)),
+        ty if ty.is_signed() => Value::Signed(number.cast_signed()),
         _ => Value::Unsigned(number),
     })
 }

@@ -101,11 +101,17 @@ pub fn base(words: &[String]) -> Option<CType> {
     }
     let is_signed = unsigned == 0;
     let has_sign = unsigned + signed > 0;
-    let other = words.iter().find(|word| {
-        !matches!(word.as_str(), "unsigned" | "signed" | "__signed__" | "long" | "short" | "int")
-    });
+    let other = words
+        .iter()
+        .find(|word| !matches!(word.as_str(), "unsigned" | "signed" | "__signed__" | "long" | "short" | "int"));
     let Some(other) = other else {
-        let bits = if longs > 0 { 64 } else if shorts > 0 { 16 } else { 32 };
+        let bits = if longs > 0 {
+            64
+        } else if shorts > 0 {
+            16
+        } else {
+            32
+        };
         return Some(CType::integer(bits, is_signed));
     };
     match (other.as_str(), longs, shorts + ints, has_sign) {
@@ -113,15 +119,20 @@ pub fn base(words: &[String]) -> Option<CType> {
         ("char", 0, 0, true) => Some(CType::integer(8, is_signed)),
         ("void", 0, 0, false) => Some(CType::void()),
         ("_Bool", 0, 0, false) => Some(CType::object(Type::Bool, 1)),
-        // The language has no floating point: their bits, as for kernel types.
-        ("float", 0, 0, false) => Some(CType::integer(32, false)),
-        ("double", 0, 0, false) => Some(CType::integer(64, false)),
-        ("double", 1, 0, false) | ("__int128", 0, 0, _) => {
+        ("float", 0, 0, false) => Some(floating(4)),
+        ("double", 0, 0, false) => Some(floating(8)),
+        ("double", 1, 0, false) => Some(floating(16)),
+        ("__int128", 0, 0, _) => {
             let ty = Type::Array { element: Arc::new(Type::U64), length: 2 };
             Some(CType::object(ty, 16))
         }
         _ => None,
     }
+}
+
+/// The language has no floating point: such members take their room and print as null.
+fn floating(size: u32) -> CType {
+    CType { ty: Type::Void, size, align: size, kind: Kind::Object }
 }
 
 /// The names that every script may use without a definition, as Linux on 64-bit machines has them.

@@ -107,7 +107,10 @@ fn bitfield(name: &str, ty: Type, bits: u64, width: u32) -> StructField {
 mod tests {
     use super::*;
 
-    fn places(layout: Layout) -> (u32, Vec<(u32, Option<(u8, u8)>)>) {
+    /// Offset, and offset and width in bits.
+    type Place = (u32, Option<(u8, u8)>);
+
+    fn places(layout: Layout) -> (u32, Vec<Place>) {
         let (info, _) = layout.finish("struct s".into(), 1).unwrap();
         (info.size, info.fields.iter().map(|field| (field.offset, field.bitfield)).collect())
     }

@@ -50,7 +50,9 @@ pub fn macro_value(text: Text) -> Result<MacroBody, Diagnostic> {
     parse(text, Rule::macro_value, |builder, pair| {
         let value = builder.parts(pair).next()?;
         match value.as_rule() {
-            Rule::text => Some(MacroBody::Text(value.into_inner().map(|part| unescape(unquoted(part.as_str()))).collect())),
+            Rule::text => {
+                Some(MacroBody::Text(value.into_inner().map(|part| unescape(unquoted(part.as_str()))).collect()))
+            }
             _ => Some(MacroBody::Expression(builder.expression(value)?)),
         }
     })
@@ -77,7 +79,9 @@ fn parse<'a, T>(
     let mut pairs = CParser::parse(rule, text.text).map_err(|error| refused(text, &error))?;
     let builder = Builder { base: text.span };
     let built = pairs.next().and_then(|pair| build(&builder, pair));
-    built.ok_or_else(|| Diagnostic::error("c-syntax", text.span, "a constant here is too large, too long, or cannot be read"))
+    built.ok_or_else(|| {
+        Diagnostic::error("c-syntax", text.span, "a constant here is too large, too long, or cannot be read")
+    })
 }
 
 fn deepest_nesting(text: &str) -> usize {
@@ -206,7 +210,9 @@ impl Builder {
             match part.as_rule() {
                 Rule::kind => result.is_union = part.as_str() == "union",
                 Rule::identifier => result.tag = Some(self.name(&part)),
-                Rule::body => result.members = Some(self.parts(part).map(|member| self.member(member)).collect::<Built<_>>()?),
+                Rule::body => {
+                    result.members = Some(self.parts(part).map(|member| self.member(member)).collect::<Built<_>>()?)
+                }
                 _ => result.attributes.merge(self.attribute(part)?),
             }
         }
@@ -292,7 +298,8 @@ impl Builder {
             match part.as_rule() {
                 Rule::identifier => result.tag = Some(self.name(&part)),
                 Rule::enumerators => {
-                    result.enumerators = Some(self.parts(part).map(|item| self.enumerator(item)).collect::<Built<_>>()?);
+                    result.enumerators =
+                        Some(self.parts(part).map(|item| self.enumerator(item)).collect::<Built<_>>()?);
                 }
                 _ => {}
             }

@@ -46,9 +46,8 @@ pub fn read(definitions: &[CDefinition], types: &mut CTypes, info: &dyn KernelIn
             preprocessor.diagnostics.push(diagnostic);
         }
     }
-    let open = preprocessor.branches.iter().map(|branch| {
-        Diagnostic::error("c-syntax", branch.opened, "this has no #endif")
-    });
+    let open =
+        preprocessor.branches.iter().map(|branch| Diagnostic::error("c-syntax", branch.opened, "this has no #endif"));
     preprocessor.diagnostics.extend(open);
 }
 

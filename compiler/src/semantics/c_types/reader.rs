@@ -39,7 +39,8 @@ impl<'a> Reader<'a> {
                 let base = self.specifier(&specifier, first.map(|first| first.name.text.as_str()))?;
                 let aligned = self.alignment(&[&specifier.attributes, &attributes])?;
                 for declarator in &declarators {
-                    let mut ty = self.declared(base.clone(), specifier.user, &declarator.shape, declarator.name.span)?;
+                    let mut ty =
+                        self.declared(base.clone(), specifier.user, &declarator.shape, declarator.name.span)?;
                     ty.align = ty.align.max(aligned);
                     self.typedef(&declarator.name, ty)?;
                 }
@@ -295,12 +296,10 @@ fn known_enum(scope: Scope, name: &str, span: Span) -> Read<CType> {
 fn known_specifier(scope: Scope, specifier: &Specifier) -> Read<CType> {
     let span = specifier.span;
     match &specifier.kind {
-        SpecifierKind::Base(words) => ctype::base(words).ok_or_else(|| {
-            Diagnostic::error("unknown-type", span, format!("there is no type {}", words.join(" ")))
-        }),
-        SpecifierKind::Named(name) => named_type(scope, name).ok_or_else(|| {
-            Diagnostic::error("unknown-type", span, format!("there is no type {name}"))
-        }),
+        SpecifierKind::Base(words) => ctype::base(words)
+            .ok_or_else(|| Diagnostic::error("unknown-type", span, format!("there is no type {}", words.join(" ")))),
+        SpecifierKind::Named(name) => named_type(scope, name)
+            .ok_or_else(|| Diagnostic::error("unknown-type", span, format!("there is no type {name}"))),
         SpecifierKind::Aggregate(Aggregate { tag: Some(tag), members: None, is_union, .. }) => {
             let keyword = if *is_union { "union" } else { "struct" };
             Ok(structure(scope, &format!("{keyword} {}", tag.text)))

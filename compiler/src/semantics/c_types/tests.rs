@@ -50,7 +50,7 @@ fn integers_of_every_spelling_are_laid_out() {
     assert_eq!(
         shown(&types, "struct s"),
         "64: c@0 int8; us@2 uint16; ll@8 int64; sc@16 int8; iu@20 uint32; b@24 bool; lu@32 uint64; u16@40 uint16; \
-         u8@42 uint8; size@48 uint64; d@56 uint64"
+         u8@42 uint8; size@48 uint64; d@56 void"
     );
 }
 

@@ -81,7 +81,9 @@ pub struct Declarator {
 
 #[derive(Clone, Debug)]
 pub enum Shape {
-    Pointer { user: bool },
+    Pointer {
+        user: bool,
+    },
     /// Without a length: a flexible array.
     Array(Option<Expression>),
     Function,

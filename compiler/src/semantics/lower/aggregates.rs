@@ -33,8 +33,7 @@ impl Lowerer<'_> {
     pub fn assign_aggregate(&mut self, name: &str, key: Option<&Expr>, call: &Expr, span: Span) -> Lowered<()> {
         let Some((entry, ident, arguments)) = aggregate_call(call) else { return Ok(()) };
         let Lower::Aggregate(lower) = entry.lower else { return Ok(()) };
-        let site =
-            CallSite { name: &ident.name, name_span: ident.span, span: call.span, arguments, statement: false };
+        let site = CallSite { name: &ident.name, name_span: ident.span, span: call.span, arguments, statement: false };
         self.check_call(entry, &site)?;
         let key = key.map(|key| self.expr(key)).transpose()?;
         let update = lower(self, &site)?;
@@ -218,11 +217,8 @@ impl Lowerer<'_> {
         let (then, ()) = self.nested(|this| {
             let offset = Ir::binary(Op::Mul, index, Ir::int(i64::from(TSERIES_SLOT_SIZE)));
             let slot = this.bind(Scalar::Pointer, Ir::Offset { base: Box::new(at), by: Box::new(offset) });
-            let store = |offset: u32, value: Ir| Stmt::Store {
-                ty: Scalar::I64,
-                address: slot.clone().offset(offset),
-                value,
-            };
+            let store =
+                |offset: u32, value: Ir| Stmt::Store { ty: Scalar::I64, address: slot.clone().offset(offset), value };
             let meta = if combine == Combine::Avg { Ir::int(1) } else { now.clone() };
             let start = vec![store(0, value.clone()), store(8, meta), store(16, epoch.clone())];
             let (more, ()) = this.nested(|this| match combine {

@@ -48,11 +48,8 @@ impl Lowerer<'_> {
     }
 
     fn equality(&mut self, operator: BinaryOp, equal: Ir, span: Span) -> Operand {
-        let value = if operator == BinaryOp::Equal {
-            equal
-        } else {
-            Ir::binary(Op::Eq, equal.bool_to_int(), Ir::int(0))
-        };
+        let value =
+            if operator == BinaryOp::Equal { equal } else { Ir::binary(Op::Eq, equal.bool_to_int(), Ir::int(0)) };
         let value = self.bind(Scalar::I64, value.bool_to_int());
         Operand::scalar(Type::Bool, value, span)
     }
@@ -60,9 +57,7 @@ impl Lowerer<'_> {
     /// Whether two strings are equal up to their NUL. Gives a truth value.
     fn strings_equal(&mut self, left: &Operand, right: &Operand) -> Lowered<Ir> {
         match (&left.repr, &right.repr) {
-            (Repr::Text(l), Repr::Text(r)) => {
-                Ok(Ir::binary(Op::Eq, Ir::int(i64::from(l == r)), Ir::int(1)))
-            }
+            (Repr::Text(l), Repr::Text(r)) => Ok(Ir::binary(Op::Eq, Ir::int(i64::from(l == r)), Ir::int(1))),
             (Repr::Text(text), _) => self.starts_with(right, text, true),
             (_, Repr::Text(text)) => self.starts_with(left, text, true),
             _ => {

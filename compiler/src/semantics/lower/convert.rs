@@ -23,7 +23,7 @@ impl Lowerer<'_> {
             let unknown = Ir::binary(Op::Ne, Ir::Opaque(Box::new(Ir::int(0))), Ir::int(0));
             return self.unknown(&operand).map(|()| unknown);
         }
-        
+
         match &operand.ty {
             Type::Bool | Type::Integer { .. } | Type::Enum { .. } | Type::Pointer { .. } | Type::KernelSymbol => {
                 Ok(self.register(operand)?.is_nonzero())
@@ -41,13 +41,10 @@ impl Lowerer<'_> {
 
     /// The value as an I64 register. Aggregates are read; other types are an error.
     pub fn register(&mut self, operand: Operand) -> Lowered<Ir> {
-        
         match operand.repr {
             Repr::Scalar(value) => Ok(value),
             Repr::Memory(address) if operand.ty.is_scalar() => Ok(self.load_scalar(&operand.ty, address)),
-            Repr::Remote { address, space } if operand.ty.is_scalar() => {
-                self.read_scalar(&operand.ty, address, space)
-            }
+            Repr::Remote { address, space } if operand.ty.is_scalar() => self.read_scalar(&operand.ty, address, space),
             Repr::None => self.unknown(&operand).map(|_| Ir::int(0)),
             _ => {
                 let message = format!("expected an integer, found {}", operand.ty);
@@ -82,7 +79,7 @@ impl Lowerer<'_> {
         if value.is_unknown() {
             return Ok(Operand { span, ..value });
         }
-        
+
         match &target {
             Type::Integer { .. } | Type::Enum { .. } => {
                 let register = match &value.ty {

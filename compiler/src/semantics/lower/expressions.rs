@@ -98,13 +98,7 @@ impl Lowerer<'_> {
     }
 
     /// A call, or a name used without parentheses. `statement`: its value is not used.
-    pub fn call(
-        &mut self,
-        name: &Ident,
-        arguments: &[TypeOrExpr],
-        span: Span,
-        statement: bool,
-    ) -> Lowered<Operand> {
+    pub fn call(&mut self, name: &Ident, arguments: &[TypeOrExpr], span: Span, statement: bool) -> Lowered<Operand> {
         let Some(entry) = stdlib::find(&name.name) else {
             return Err(self.unknown_name(&name.name, name.span));
         };
@@ -234,7 +228,9 @@ impl Lowerer<'_> {
         let value = self.constant_integer(expr, what)?;
         match u32::try_from(value) {
             Ok(value) => Ok(value),
-            Err(_) => Err(self.error("constant-range", expr.span, format!("{what} must be between 0 and {}", u32::MAX))),
+            Err(_) => {
+                Err(self.error("constant-range", expr.span, format!("{what} must be between 0 and {}", u32::MAX)))
+            }
         }
     }
 

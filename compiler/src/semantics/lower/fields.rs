@@ -211,7 +211,14 @@ impl Lowerer<'_> {
         }
     }
 
-    fn array_element(&mut self, object: Operand, element: &Type, length: u32, index: &Expr, span: Span) -> Lowered<Operand> {
+    fn array_element(
+        &mut self,
+        object: Operand,
+        element: &Type,
+        length: u32,
+        index: &Expr,
+        span: Span,
+    ) -> Lowered<Operand> {
         let at = self.expr(index)?;
         // A flexible array does not tell its length.
         let flexible = length == 0 && matches!(object.repr, Repr::Remote { .. });

@@ -29,8 +29,11 @@ impl Lowerer<'_> {
     pub fn unroll(&mut self, count: &Expr, body: &Block) -> Lowered<()> {
         let times = self.constant_integer(count, "the number of an unroll")?;
         if !(1..=UNROLL_LIMIT).contains(&times) {
-            let message =
-                if times < 1 { "unroll minimum value is 1".to_string() } else { format!("unroll maximum value is {UNROLL_LIMIT}") };
+            let message = if times < 1 {
+                "unroll minimum value is 1".to_string()
+            } else {
+                format!("unroll maximum value is {UNROLL_LIMIT}")
+            };
             return Err(self.error("unroll-range", count.span, message));
         }
         for _ in 0..times {
@@ -49,7 +52,8 @@ impl Lowerer<'_> {
     ) -> Lowered<()> {
         if let Some(outer) = self.scopes.find(&variable.name) {
             let message = format!("Loop declaration shadows existing variable: ${}", variable.name);
-            let diagnostic = Diagnostic::error("shadowed-variable", variable.span, message).also(outer.span, "declared here");
+            let diagnostic =
+                Diagnostic::error("shadowed-variable", variable.span, message).also(outer.span, "declared here");
             return Err(self.report(diagnostic));
         }
         match iterable {
@@ -87,7 +91,9 @@ impl Lowerer<'_> {
             (KeyInfo::Keyed(key), Some(value)) => (key.clone(), value.clone()),
             (KeyInfo::Scalar, _) => {
                 let message = format!("@{name} has no key, so there is nothing to iterate over");
-                return Err(self.report(Diagnostic::error("scalar-map-loop", map.span, message).also(info.first, "used here without a key")));
+                return Err(self.report(
+                    Diagnostic::error("scalar-map-loop", map.span, message).also(info.first, "used here without a key"),
+                ));
             }
             _ if self.env.last_round => {
                 return Err(self.error("undefined-map", map.span, format!("undefined map: @{name}")));

@@ -262,7 +262,11 @@ impl Lowerer<'_> {
         let counters = self.plan.counters();
         let (then, ()) = self.nested(|this| {
             let key = Ir::Slot(this.new_slot(4, 4));
-            this.emit(Stmt::Store { ty: Scalar::I32, address: key.clone(), value: Ir::Const { ty: Scalar::I32, value: 0 } });
+            this.emit(Stmt::Store {
+                ty: Scalar::I32,
+                address: key.clone(),
+                value: Ir::Const { ty: Scalar::I32, value: 0 },
+            });
             let counter = this.lookup(counters, key);
             let address = counter.clone().offset(offset);
             let more = Ir::binary(Op::Add, Ir::load(Scalar::I64, address.clone()), Ir::int(1));

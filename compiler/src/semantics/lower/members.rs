@@ -11,10 +11,13 @@ impl Lowerer<'_> {
     /// least, where BPF may access it directly.
     pub(super) fn member(&mut self, object: Repr, align: u32, member: &StructField, span: Span) -> Lowered<Operand> {
         let ty = self.complete(&member.ty);
+        if ty == Type::Void {
+            let message =
+                format!("'{}' has a type that the language does not have, such as a floating-point one", member.name);
+            return Err(self.error("unsupported-type", span, message));
+        }
         let (address, space) = match object {
-            Repr::Remote { address, space } => {
-                (Ir::binary(Op::Add, address, Ir::int(i64::from(member.offset))), space)
-            }
+            Repr::Remote { address, space } => (Ir::binary(Op::Add, address, Ir::int(i64::from(member.offset))), space),
             Repr::Memory(base) => {
                 let align = offset_align(address_align(&base, align), member.offset);
                 let address = base.offset(member.offset);
@@ -39,11 +42,11 @@ impl Lowerer<'_> {
         }
     }
 
+    /// As bpftrace reads it: without a sign, though C gives signed ones one.
     fn bitfield(&mut self, ty: Type, register: Ir, offset: u8, width: u8, span: Span) -> Operand {
         let left = Ir::int(64 - i64::from(offset) - i64::from(width));
         let right = Ir::int(64 - i64::from(width));
-        let op = if ty.is_signed() { Op::AShr } else { Op::LShr };
-        let result = self.bind(Scalar::I64, Ir::binary(op, Ir::binary(Op::Shl, register, left), right));
+        let result = self.bind(Scalar::I64, Ir::binary(Op::LShr, Ir::binary(Op::Shl, register, left), right));
         Operand::scalar(ty, result, span)
     }
 

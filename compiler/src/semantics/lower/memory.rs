@@ -166,7 +166,10 @@ impl Lowerer<'_> {
         if operand.is_unknown() || widen::fits(&operand.ty, ty) {
             return Ok(());
         }
-        let message = format!("type mismatch for {what}: trying to assign a value of type '{}' when it already contains a value of type '{ty}'", operand.ty);
+        let message = format!(
+            "type mismatch for {what}: trying to assign a value of type '{}' when it already contains a value of type '{ty}'",
+            operand.ty
+        );
         Err(self.error("type-mismatch", operand.span, message))
     }
 }

@@ -147,14 +147,7 @@ impl<'a> Lowerer<'a> {
         // What went wrong has been reported; the rest is of no use then.
         let _ = self.block(body);
         let body = self.blocks.pop().unwrap_or_default();
-        ir::Program {
-            symbol,
-            kind: self.probe.kind,
-            vars: self.vars,
-            slots: self.slots,
-            body,
-            default_return: 0,
-        }
+        ir::Program { symbol, kind: self.probe.kind, vars: self.vars, slots: self.slots, body, default_return: 0 }
     }
 
     /// Does nothing once the cell has ended: links are closed later, off the reply path.

@@ -72,16 +72,19 @@ impl Lowerer<'_> {
             None => self.bind(Scalar::I64, Ir::binary(op, l, r)),
         };
         let ty = Type::Integer { bits: 64, signed };
-        Ok(Operand { flexible: flexible && !matches!(value, Ir::Const { value, .. } if value < 0), ..Operand::scalar(ty, value, span) })
+        Ok(Operand {
+            flexible: flexible && !matches!(value, Ir::Const { value, .. } if value < 0),
+            ..Operand::scalar(ty, value, span)
+        })
     }
 
     /// Division by what may be zero: the result is 1 then, and the user is warned.
     fn guarded_division(&mut self, op: Op, left: Ir, right: Ir, span: Span) -> Lowered<Ir> {
         let result = self.new_var(Scalar::I64);
-        let message = "Divide or modulo by 0 detected. This can lead to unexpected results. 1 is being used as the result.";
+        let message =
+            "Divide or modulo by 0 detected. This can lead to unexpected results. 1 is being used as the result.";
         let event = EventPlan::RuntimeError { message: message.to_string(), span };
-        let (mut by_zero, sent) =
-            self.nested(|this| this.send(event, &[Operand::integer(0, span)], &[Type::I64]));
+        let (mut by_zero, sent) = self.nested(|this| this.send(event, &[Operand::integer(0, span)], &[Type::I64]));
         sent?;
         by_zero.push(Stmt::Set(result, Ir::int(1)));
         let divide = vec![Stmt::Set(result, Ir::binary(op, left, right.clone()))];
@@ -159,13 +162,7 @@ impl Lowerer<'_> {
     }
 
     /// `c ? a : b`, and `a ?: b` where the middle is the condition's value.
-    pub fn ternary(
-        &mut self,
-        condition: &Expr,
-        then: Option<&Expr>,
-        otherwise: &Expr,
-        span: Span,
-    ) -> Lowered<Operand> {
+    pub fn ternary(&mut self, condition: &Expr, then: Option<&Expr>, otherwise: &Expr, span: Span) -> Lowered<Operand> {
         let (test, own_value) = match then {
             Some(_) => (self.condition(condition)?, None),
             None => {
@@ -277,8 +274,12 @@ impl Lowerer<'_> {
         }
         if ty.is_scalar() {
             let value = self.read_scalar(&ty, address, space)?;
+            // A pointer that was copied here with its structure still points where that was.
             let ty = match ty {
-                Type::Pointer { to, space: AddressSpace::Unknown } => Type::Pointer { to, space },
+                Type::Pointer { to, space: AddressSpace::Unknown } => {
+                    let space = if space == AddressSpace::Bpf { self.probe.address_space } else { space };
+                    Type::Pointer { to, space }
+                }
                 other => other,
             };
             return Ok(Operand::scalar(ty, value, span));

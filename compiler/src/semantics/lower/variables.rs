@@ -155,11 +155,8 @@ impl Lowerer<'_> {
         if let (Some(constant), Type::Integer { bits, signed }) = (value.constant(), ty)
             && *bits < 64
         {
-            let (low, high) = if *signed {
-                (-(1i64 << (bits - 1)), (1i64 << (bits - 1)) - 1)
-            } else {
-                (0, (1i64 << bits) - 1)
-            };
+            let (low, high) =
+                if *signed { (-(1i64 << (bits - 1)), (1i64 << (bits - 1)) - 1) } else { (0, (1i64 << bits) - 1) };
             if constant < low || constant > high {
                 let message = format!("{constant} is out of range for {ty}, which holds {low} to {high}");
                 let diagnostic = Diagnostic::error("literal-out-of-range", value.span, message);

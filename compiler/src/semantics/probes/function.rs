@@ -117,9 +117,14 @@ fn in_binary(request: &Request, ty: &'static ProbeType, path: &Path, function: &
     let binary = request.info.user_binary(path).map_err(|error| request.unavailable(error))?;
     let shown = path.display();
     if let Some(address) = parse_number(function) {
-        let symbol = binary.symbols.iter().find(|s| s.is_function && s.address <= address && address < s.address + s.size.max(1));
+        let symbol = binary
+            .symbols
+            .iter()
+            .find(|s| s.is_function && s.address <= address && address < s.address + s.size.max(1));
         let Some(symbol) = symbol else {
-            return Err(request.error("unknown-probe", format!("no function of {shown} contains the address {function}")));
+            return Err(
+                request.error("unknown-probe", format!("no function of {shown} contains the address {function}"))
+            );
         };
         let inside = address - symbol.address;
         return Ok(vec![at_symbol(request, ty, path, symbol, inside, returns)]);

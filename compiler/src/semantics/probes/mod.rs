@@ -18,7 +18,10 @@ use crate::kernel_info::{KernelInfo, Unavailable};
 use crate::plan::{Attach, ProgramKind};
 use crate::semantics::environment::Environment;
 use crate::semantics::nearest::nearest;
-use crate::syntax::{self, ast::{AttachPoint, Span}};
+use crate::syntax::{
+    self,
+    ast::{AttachPoint, Span},
+};
 use crate::types::{AddressSpace, StructType, Type};
 
 /// A probe type of the language.
@@ -129,13 +132,15 @@ pub fn expand(
     info: &dyn KernelInfo,
     pid: Option<u32>,
 ) -> Result<Vec<Expanded>, Box<Diagnostic>> {
-    let parameter = |index: u32| environment.parameters.get((index as usize).wrapping_sub(1)).cloned().unwrap_or_default();
+    let parameter =
+        |index: u32| environment.parameters.get((index as usize).wrapping_sub(1)).cloned().unwrap_or_default();
     let point = &syntax::with_parameters(point, parameter)?;
     let Some(first) = point.parts.first() else {
         return Err(Box::new(Diagnostic::error("invalid-probe", point.span, "a probe needs a type")));
     };
     let Some(ty) = find_type(&first.text) else {
-        let mut diagnostic = Diagnostic::error("unknown-probe-type", first.span, format!("invalid probe type: {}", first.text));
+        let mut diagnostic =
+            Diagnostic::error("unknown-probe-type", first.span, format!("invalid probe type: {}", first.text));
         if let Some(near) = nearest(&first.text, TYPES.iter().map(|ty| ty.name)) {
             diagnostic = diagnostic.hint(format!("did you mean {near}?"));
         }
@@ -169,7 +174,10 @@ impl Request<'_> {
     /// The wrong number of parts, with the variants that exist.
     fn wrong_form(&self, ty: &ProbeType) -> Box<Diagnostic> {
         let message = format!("{} probe type does not have this form: {}", ty.name, self.point.text);
-        Box::new(Diagnostic::error("invalid-probe", self.point.span, message).hint(format!("write {}", ty.variants.join(", "))))
+        Box::new(
+            Diagnostic::error("invalid-probe", self.point.span, message)
+                .hint(format!("write {}", ty.variants.join(", "))),
+        )
     }
 
     /// Nothing of this name; proposes the nearest.
@@ -187,7 +195,8 @@ impl Request<'_> {
         if count as u64 <= limit {
             return Ok(());
         }
-        let diagnostic = self.error("too-many-probes", format!("{} matches {count} probes; the limit is {limit}", self.point.text));
+        let diagnostic =
+            self.error("too-many-probes", format!("{} matches {count} probes; the limit is {limit}", self.point.text));
         Err(Box::new(diagnostic.hint("narrow the wildcard, or raise the limit: config = { max_probes=… }")))
     }
 }

@@ -159,7 +159,11 @@ fn hardware(request: &Request) -> Outcome {
 
 type Counted = (&'static str, &'static str, u64, u64);
 
-fn counted<'a>(request: &Request, ty: &ProbeType, events: &'a [Counted]) -> Result<(&'a Counted, u64), Box<Diagnostic>> {
+fn counted<'a>(
+    request: &Request,
+    ty: &ProbeType,
+    events: &'a [Counted],
+) -> Result<(&'a Counted, u64), Box<Diagnostic>> {
     let (name, count) = match request.parts.as_slice() {
         [name] => (name, ""),
         [name, count] => (name, count.as_str()),

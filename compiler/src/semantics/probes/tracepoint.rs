@@ -48,7 +48,11 @@ fn describe(request: &Request, category: &str, name: &str) -> Result<Option<Expa
     let full = format!("tracepoint:{category}:{name}");
     let space = if category == "syscalls" { AddressSpace::User } else { AddressSpace::Kernel };
     let fields = tracepoint_format::parse(&format, space, request.info);
-    let info = StructType { name: full.clone(), size: fields.iter().map(|f| f.offset + f.ty.size()).max().unwrap_or(0), fields };
+    let info = StructType {
+        name: full.clone(),
+        size: fields.iter().map(|f| f.offset + f.ty.size()).max().unwrap_or(0),
+        fields,
+    };
     let mut context = ProbeContext::new(ProgramKind::Tracepoint, "tracepoint", full);
     context.address_space = space;
     context.arguments = Arguments::Tracepoint(Arc::new(info));

@@ -74,11 +74,8 @@ fn array_type(element: &str, count: &str, size: u32, signed: bool) -> Type {
     let is_char = element.trim_start_matches("const ").trim_start_matches("unsigned ") == "char";
     let length = count.parse::<u32>().ok().filter(|n| *n > 0);
     let each = length.map_or(1, |n| size / n);
-    let element = if is_char && !element.contains("unsigned") {
-        Type::I8
-    } else {
-        integer(each, signed).unwrap_or(Type::U8)
-    };
+    let element =
+        if is_char && !element.contains("unsigned") { Type::I8 } else { integer(each, signed).unwrap_or(Type::U8) };
     Type::Array { length: size / element.size().max(1), element: element.into() }
 }
 

@@ -61,12 +61,7 @@ struct Broadcast<'a> {
 
 /// Delivers until the queue is closed and empty; gives back the publisher for a last flush.
 pub async fn deliver(delivery: Delivery) -> Publisher {
-    let mut state = State {
-        delivery,
-        started: false,
-        losses: Vec::new(),
-        stuck: Vec::new(),
-    };
+    let mut state = State { delivery, started: false, losses: Vec::new(), stuck: Vec::new() };
     let queue = Arc::clone(&state.delivery.queue);
     loop {
         match queue.next(Instant::now()) {
@@ -88,12 +83,7 @@ pub async fn deliver(delivery: Delivery) -> Publisher {
 impl State {
     async fn send(&mut self, item: Item) {
         match item {
-            Item::Text {
-                parent,
-                stream,
-                text,
-                ..
-            } => {
+            Item::Text { parent, stream, text, .. } => {
                 let content = text_content(stream, &text);
                 self.broadcast(Broadcast {
                     parent: &parent,
@@ -103,13 +93,7 @@ impl State {
                 })
                 .await;
             }
-            Item::Message {
-                parent,
-                msg_type,
-                content,
-                droppable,
-                is_last,
-            } => {
+            Item::Message { parent, msg_type, content, droppable, is_last } => {
                 self.start().await;
                 if is_last {
                     self.report_losses(|loss| Arc::ptr_eq(&loss.parent, &parent));
@@ -200,18 +184,11 @@ impl State {
 
     fn lose(&mut self, subscriber: &Arc<Subscriber>, parent: &Arc<Parent>, bytes: u64) {
         parent.add_lost(bytes);
-        self.losses
-            .retain(|loss| !loss.subscriber.outbox.is_closed());
-        let same = |loss: &&mut Loss| {
-            Arc::ptr_eq(&loss.subscriber, subscriber) && Arc::ptr_eq(&loss.parent, parent)
-        };
+        self.losses.retain(|loss| !loss.subscriber.outbox.is_closed());
+        let same = |loss: &&mut Loss| Arc::ptr_eq(&loss.subscriber, subscriber) && Arc::ptr_eq(&loss.parent, parent);
         match self.losses.iter_mut().find(same) {
             Some(loss) => loss.bytes += bytes,
-            None => self.losses.push(Loss {
-                subscriber: Arc::clone(subscriber),
-                parent: Arc::clone(parent),
-                bytes,
-            }),
+            None => self.losses.push(Loss { subscriber: Arc::clone(subscriber), parent: Arc::clone(parent), bytes }),
         }
     }
 
@@ -220,16 +197,11 @@ impl State {
         if self.losses.is_empty() {
             return;
         }
-        let (reported, kept) = std::mem::take(&mut self.losses)
-            .into_iter()
-            .partition(|loss| which(loss));
+        let (reported, kept) = std::mem::take(&mut self.losses).into_iter().partition(|loss| which(loss));
         self.losses = kept;
         let reported: Vec<Loss> = reported;
         for loss in reported {
-            let text = format!(
-                "{} bytes of output were dropped: this client had stopped reading\n",
-                loss.bytes
-            );
+            let text = format!("{} bytes of output were dropped: this client had stopped reading\n", loss.bytes);
             let content = text_content(Stream::Stderr, &text);
             let message = self.encode("stream", &loss.parent, &content);
             loss.subscriber.outbox.send(message);
@@ -237,12 +209,8 @@ impl State {
     }
 
     fn encode(&self, msg_type: &'static str, parent: &Parent, content: &[u8]) -> Bytes {
-        let Delivery {
-            session, signer, ..
-        } = &self.delivery;
-        encode_message(&broadcast_frames(
-            session, signer, msg_type, parent, content,
-        ))
+        let Delivery { session, signer, .. } = &self.delivery;
+        encode_message(&broadcast_frames(session, signer, msg_type, parent, content))
     }
 }
 

@@ -59,13 +59,7 @@ impl Queue {
     /// An empty queue.
     pub fn new() -> Self {
         Self {
-            state: Mutex::new(State {
-                items: VecDeque::new(),
-                bytes: 0,
-                urgent: 0,
-                last_text: None,
-                closed: false,
-            }),
+            state: Mutex::new(State { items: VecDeque::new(), bytes: 0, urgent: 0, last_text: None, closed: false }),
             room: Condvar::new(),
             filled: Notify::new(),
         }
@@ -139,10 +133,8 @@ impl Queue {
     /// The state once there is room; `None` if the queue is closed or nobody empties it.
     fn wait_for_room(&self) -> Option<MutexGuard<'_, State>> {
         let full = |state: &mut State| state.bytes >= QUEUE_BYTES && !state.closed;
-        let (mut state, _) = self
-            .room
-            .wait_timeout_while(self.lock(), ROOM_WAIT, full)
-            .unwrap_or_else(PoisonError::into_inner);
+        let (mut state, _) =
+            self.room.wait_timeout_while(self.lock(), ROOM_WAIT, full).unwrap_or_else(PoisonError::into_inner);
         (!full(&mut state) && !state.closed).then_some(state)
     }
 }
@@ -166,29 +158,22 @@ impl State {
             return was < BATCH_BYTES / 2 && was + text.len() >= BATCH_BYTES / 2;
         }
         let was_empty = self.items.is_empty();
-        self.add(Item::Text {
-            parent: Arc::clone(parent),
-            stream,
-            text: text.to_owned(),
-            since: Instant::now(),
-        });
+        self.add(Item::Text { parent: Arc::clone(parent), stream, text: text.to_owned(), since: Instant::now() });
         was_empty || self.bytes >= BATCH_BYTES / 2
     }
 
     /// The batch at the end of this request's entries, if it is of the same stream and has room.
-    fn joinable(
-        &mut self,
-        parent: &Arc<Parent>,
-        stream: Stream,
-        length: usize,
-    ) -> Option<&mut String> {
-        let last = self.items.iter_mut().rev().take(JOIN_DEPTH).find(
-            |item| !matches!(item, Item::Text { parent: other, .. } if !Arc::ptr_eq(other, parent)),
-        );
+    fn joinable(&mut self, parent: &Arc<Parent>, stream: Stream, length: usize) -> Option<&mut String> {
+        let last = self
+            .items
+            .iter_mut()
+            .rev()
+            .take(JOIN_DEPTH)
+            .find(|item| !matches!(item, Item::Text { parent: other, .. } if !Arc::ptr_eq(other, parent)));
         match last {
-            Some(Item::Text {
-                stream: same, text, ..
-            }) if *same == stream && text.len() + length <= BATCH_BYTES => Some(text),
+            Some(Item::Text { stream: same, text, .. }) if *same == stream && text.len() + length <= BATCH_BYTES => {
+                Some(text)
+            }
             _ => None,
         }
     }
@@ -199,10 +184,8 @@ impl State {
             None => return Next::Empty,
             Some(Item::Text { text, since, .. }) => {
                 let due = self.due(*since);
-                let hold = !self.closed
-                    && self.urgent == 0
-                    && text.len() < BATCH_BYTES / 2
-                    && self.bytes < QUEUE_BYTES / 2;
+                let hold =
+                    !self.closed && self.urgent == 0 && text.len() < BATCH_BYTES / 2 && self.bytes < QUEUE_BYTES / 2;
                 if hold && now < due {
                     return Next::Wait(due);
                 }
@@ -252,11 +235,7 @@ mod tests {
         let mut sent = vec![];
         while let Next::Send(item) = queue.next(now) {
             sent.push(match item {
-                Item::Text {
-                    stream: Stream::Stdout,
-                    text,
-                    ..
-                } => text,
+                Item::Text { stream: Stream::Stdout, text, .. } => text,
                 Item::Text { text, .. } => format!("!{text}"),
                 Item::Message { msg_type, .. } => msg_type.to_owned(),
                 Item::Welcome { .. } => "welcome".to_owned(),

@@ -10,17 +10,11 @@ use crate::jupyter::kernel::Kernel;
 pub fn reply(kernel: &Kernel, content: &Value) -> Content {
     let request: CompleteRequest = parse(content)?;
     let cursor = request.cursor_pos.min(request.code.chars().count());
-    Ok(to_content(
-        kernel.interpreter.complete(&request.code, cursor),
-    ))
+    Ok(to_content(kernel.interpreter.complete(&request.code, cursor)))
 }
 
 fn to_content(completion: Completion) -> Value {
-    let Completion {
-        matches,
-        cursor_start,
-        cursor_end,
-    } = completion;
+    let Completion { matches, cursor_start, cursor_end } = completion;
     // JupyterLab takes icons and signatures from this; other clients ignore it.
     let typed = |one: &CompletionMatch| {
         json!({

@@ -25,12 +25,10 @@ pub fn reply(kernel: &Kernel, content: &Value) -> Content {
 pub fn end_interpreter(interpreter: &Arc<dyn Interpreter>, restart: bool) {
     let (done, ended) = mpsc::channel();
     let interpreter = Arc::clone(interpreter);
-    let spawned = thread::Builder::new()
-        .name("shutdown".to_owned())
-        .spawn(move || {
-            let _ = guarded(|| interpreter.shutdown(restart));
-            let _ = done.send(());
-        });
+    let spawned = thread::Builder::new().name("shutdown".to_owned()).spawn(move || {
+        let _ = guarded(|| interpreter.shutdown(restart));
+        let _ = done.send(());
+    });
     if spawned.is_err() || ended.recv_timeout(SHUTDOWN_LIMIT).is_err() {
         tracing::warn!("the interpreter did not end in time");
     }

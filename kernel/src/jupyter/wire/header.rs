@@ -20,10 +20,7 @@ pub struct Parent {
 impl Parent {
     /// The parent of the answers to a request with this header (a JSON object).
     pub fn new(header: Bytes) -> Self {
-        Self {
-            header,
-            lost: AtomicU64::new(0),
-        }
+        Self { header, lost: AtomicU64::new(0) }
     }
 
     /// The parent of messages that answer nothing.

@@ -92,8 +92,7 @@ pub struct Reply<'a> {
 }
 
 fn message_type(header: &[u8]) -> Result<String, WireError> {
-    let header: Map<String, Value> =
-        serde_json::from_slice(header).map_err(|_| WireError::Header)?;
+    let header: Map<String, Value> = serde_json::from_slice(header).map_err(|_| WireError::Header)?;
     match (header.get("msg_id"), header.get("msg_type")) {
         (Some(Value::String(_)), Some(Value::String(msg_type))) => Ok(msg_type.clone()),
         _ => Err(WireError::Header),

@@ -44,10 +44,7 @@ impl Signer {
             // HMAC takes keys of any length, so this cannot fail.
             Hmac::new_from_slice(key.as_bytes()).ok()
         };
-        Self {
-            keyed,
-            seen: Mutex::default(),
-        }
+        Self { keyed, seen: Mutex::default() }
     }
 
     /// The signature of these frames in hexadecimal, empty without a key.
@@ -62,23 +59,14 @@ impl Signer {
     ///
     /// # Errors
     /// [`SignatureError`] says what is wrong with it.
-    pub fn verify<F: AsRef<[u8]>>(
-        &self,
-        signature: &[u8],
-        frames: &[F],
-    ) -> Result<(), SignatureError> {
+    pub fn verify<F: AsRef<[u8]>>(&self, signature: &[u8], frames: &[F]) -> Result<(), SignatureError> {
         let Some(mac) = self.digest(frames) else {
             return Ok(());
         };
         let digest = from_hex(signature).ok_or(SignatureError::Malformed)?;
-        mac.verify_slice(&digest)
-            .map_err(|_| SignatureError::Wrong)?;
+        mac.verify_slice(&digest).map_err(|_| SignatureError::Wrong)?;
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if seen.first_time(digest) {
-            Ok(())
-        } else {
-            Err(SignatureError::Replayed)
-        }
+        if seen.first_time(digest) { Ok(()) } else { Err(SignatureError::Replayed) }
     }
 
     fn digest<F: AsRef<[u8]>>(&self, frames: &[F]) -> Option<Hmac<Sha256>> {
@@ -133,10 +121,7 @@ mod tests {
     fn signatures_are_those_of_the_standard() {
         let signer = Signer::new("Jefe");
         let frames = ["what do ya", " want ", "for no", "thing?"];
-        assert_eq!(
-            signer.sign(&frames),
-            "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
-        );
+        assert_eq!(signer.sign(&frames), "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
     }
 
     #[test]
@@ -144,20 +129,11 @@ mod tests {
         let signer = Signer::new("key");
         let frames = ["a", "b", "c", "d"];
         let signature = signer.sign(&frames);
-        assert_eq!(
-            Signer::new("other").verify(signature.as_bytes(), &frames),
-            Err(SignatureError::Wrong)
-        );
+        assert_eq!(Signer::new("other").verify(signature.as_bytes(), &frames), Err(SignatureError::Wrong));
         assert_eq!(signer.verify(signature.as_bytes(), &frames), Ok(()));
-        assert_eq!(
-            signer.verify(signature.as_bytes(), &frames),
-            Err(SignatureError::Replayed)
-        );
+        assert_eq!(signer.verify(signature.as_bytes(), &frames), Err(SignatureError::Replayed));
         for malformed in ["", "zz", &"g".repeat(64)] {
-            assert_eq!(
-                signer.verify(malformed.as_bytes(), &frames),
-                Err(SignatureError::Malformed)
-            );
+            assert_eq!(signer.verify(malformed.as_bytes(), &frames), Err(SignatureError::Malformed));
         }
     }
 

@@ -10,10 +10,7 @@ use super::frame::encode_command;
 #[derive(Debug, PartialEq, Eq)]
 pub enum Command {
     /// The peer's socket type and, where it set one, its identity.
-    Ready {
-        socket_type: String,
-        identity: Bytes,
-    },
+    Ready { socket_type: String, identity: Bytes },
     /// A heartbeat of the transport; carries the context to send back.
     Ping(Bytes),
     /// The peer wants messages whose first frame starts with this.
@@ -61,10 +58,7 @@ fn parse_ready(data: &Bytes) -> Option<Command> {
             identity = value;
         }
     }
-    Some(Command::Ready {
-        socket_type,
-        identity,
-    })
+    Some(Command::Ready { socket_type, identity })
 }
 
 /// Our READY, on the wire.
@@ -91,20 +85,14 @@ mod tests {
     #[test]
     fn our_own_ready_is_understood() {
         let wire = ready("ROUTER");
-        let expected = Command::Ready {
-            socket_type: "ROUTER".to_owned(),
-            identity: Bytes::new(),
-        };
+        let expected = Command::Ready { socket_type: "ROUTER".to_owned(), identity: Bytes::new() };
         assert_eq!(Command::parse(&wire.slice(2..)), Some(expected));
     }
 
     #[test]
     fn identity_and_unknown_properties_are_read() {
         let body = b"\x05READY\x08identity\0\0\0\x02me\x01X\0\0\0\0\x0bSocket-Type\0\0\0\x06DEALER";
-        let expected = Command::Ready {
-            socket_type: "DEALER".to_owned(),
-            identity: Bytes::from_static(b"me"),
-        };
+        let expected = Command::Ready { socket_type: "DEALER".to_owned(), identity: Bytes::from_static(b"me") };
         assert_eq!(Command::parse(&Bytes::from_static(body)), Some(expected));
     }
 

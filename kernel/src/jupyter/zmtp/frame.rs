@@ -73,25 +73,16 @@ where
     if flags & !(FLAG_MORE | FLAG_LONG | FLAG_COMMAND) != 0 {
         return Err(ZmtpError::Frame("reserved flag set"));
     }
-    let length = if flags & FLAG_LONG != 0 {
-        reader.read_u64().await?
-    } else {
-        u64::from(reader.read_u8().await?)
-    };
-    let length = usize::try_from(length)
-        .ok()
-        .filter(|length| *length <= room)
-        .ok_or(ZmtpError::TooLong(MESSAGE_LIMIT))?;
+    let length = if flags & FLAG_LONG != 0 { reader.read_u64().await? } else { u64::from(reader.read_u8().await?) };
+    let length =
+        usize::try_from(length).ok().filter(|length| *length <= room).ok_or(ZmtpError::TooLong(MESSAGE_LIMIT))?;
     // Grow with the bytes that arrive, never with the length that was announced.
     let mut body = Vec::with_capacity(length.min(FIRST_RESERVE));
     reader.take(length as u64).read_to_end(&mut body).await?;
     if body.len() < length {
         return Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into());
     }
-    Ok(Frame {
-        flags,
-        body: body.into(),
-    })
+    Ok(Frame { flags, body: body.into() })
 }
 
 /// Encodes the frames of one message into the bytes that go over the wire.
@@ -99,11 +90,7 @@ pub fn encode_message<F: AsRef<[u8]>>(frames: &[F]) -> Bytes {
     let total: usize = frames.iter().map(|frame| frame.as_ref().len() + 9).sum();
     let mut wire = BytesMut::with_capacity(total);
     for (index, frame) in frames.iter().enumerate() {
-        let more = if index + 1 < frames.len() {
-            FLAG_MORE
-        } else {
-            0
-        };
+        let more = if index + 1 < frames.len() { FLAG_MORE } else { 0 };
         put_frame(&mut wire, more, frame.as_ref());
     }
     wire.freeze()

@@ -47,22 +47,14 @@ impl SocketType {
 ///
 /// # Errors
 /// If the peer speaks something else, does not fit, or takes longer than ten seconds.
-pub async fn handshake(
-    reader: &mut Reader,
-    writer: &mut Writer,
-    socket_type: SocketType,
-) -> Result<Bytes, ZmtpError> {
+pub async fn handshake(reader: &mut Reader, writer: &mut Writer, socket_type: SocketType) -> Result<Bytes, ZmtpError> {
     match tokio::time::timeout(HANDSHAKE_LIMIT, exchange(reader, writer, socket_type)).await {
         Ok(result) => result,
         Err(_) => Err(ZmtpError::HandshakeTimeout),
     }
 }
 
-async fn exchange(
-    reader: &mut Reader,
-    writer: &mut Writer,
-    socket_type: SocketType,
-) -> Result<Bytes, ZmtpError> {
+async fn exchange(reader: &mut Reader, writer: &mut Writer, socket_type: SocketType) -> Result<Bytes, ZmtpError> {
     writer.write_all(&greeting()).await?;
     writer.flush().await?;
     let mut theirs = [0; GREETING_LENGTH];
@@ -80,13 +72,8 @@ async fn exchange(
         return Err(ZmtpError::Frame("message before READY"));
     };
     match Command::parse(&body) {
-        Some(Command::Ready {
-            socket_type: peer,
-            identity,
-        }) if socket_type.accepts(&peer) => Ok(identity),
-        Some(Command::Ready {
-            socket_type: peer, ..
-        }) => Err(ZmtpError::SocketType(peer)),
+        Some(Command::Ready { socket_type: peer, identity }) if socket_type.accepts(&peer) => Ok(identity),
+        Some(Command::Ready { socket_type: peer, .. }) => Err(ZmtpError::SocketType(peer)),
         _ => Err(ZmtpError::Frame("no READY command")),
     }
 }

@@ -132,9 +132,6 @@ mod tests {
     #[test]
     fn addresses_are_shown_as_zeromq_writes_them() {
         assert_eq!(Address::Tcp("::1".into(), 5).to_string(), "tcp://[::1]:5");
-        assert_eq!(
-            Address::Ipc("/tmp/k-1".into()).to_string(),
-            "ipc:///tmp/k-1"
-        );
+        assert_eq!(Address::Ipc("/tmp/k-1".into()).to_string(), "ipc:///tmp/k-1");
     }
 }

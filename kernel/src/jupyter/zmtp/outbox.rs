@@ -67,10 +67,7 @@ impl Outbox {
 
     /// When the peer last took bytes, or the queue last was empty.
     pub fn last_progress(&self) -> Instant {
-        *self
-            .last_progress
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        *self.last_progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits until no more than `limit` bytes are queued, or the connection is gone, or `deadline`
@@ -128,19 +125,13 @@ impl Outbox {
     }
 
     fn took(&self, bytes: usize) {
-        let _ = self
-            .queued
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |queued| {
-                Some(queued.saturating_sub(bytes))
-            });
+        let _ =
+            self.queued.fetch_update(Ordering::AcqRel, Ordering::Acquire, |queued| Some(queued.saturating_sub(bytes)));
         self.progress.notify_waiters();
     }
 
     fn note_progress(&self) {
-        *self
-            .last_progress
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        *self.last_progress.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 }
 

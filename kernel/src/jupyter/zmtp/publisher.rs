@@ -39,15 +39,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Publisher {
     /// Starts to serve on `listener`, inside a tokio runtime.
-    pub fn serve(
-        listener: Listener,
-        subscribed: impl Fn(&Arc<Subscriber>, Bytes) + Send + Sync + 'static,
-    ) -> Self {
+    pub fn serve(listener: Listener, subscribed: impl Fn(&Arc<Subscriber>, Bytes) + Send + Sync + 'static) -> Self {
         let subscribers = Arc::new(Mutex::new(Vec::new()));
         let subscribed: Arc<Subscribed> = Arc::new(subscribed);
-        let publisher = Self {
-            subscribers: Arc::clone(&subscribers),
-        };
+        let publisher = Self { subscribers: Arc::clone(&subscribers) };
         tokio::spawn(async move {
             loop {
                 let (reader, writer) = listener.accept().await;
@@ -111,10 +106,7 @@ async fn attend(
 ) -> Result<(), ZmtpError> {
     handshake(&mut reader, &mut writer, SocketType::Publisher).await?;
     let (outbox, messages) = Outbox::new();
-    let subscriber = Arc::new(Subscriber {
-        outbox,
-        topics: Mutex::default(),
-    });
+    let subscriber = Arc::new(Subscriber { outbox, topics: Mutex::default() });
     lock(subscribers).push(Arc::clone(&subscriber));
     tokio::spawn({
         let subscriber = Arc::clone(&subscriber);

@@ -47,15 +47,10 @@ pub struct Peer {
 
 impl Router {
     /// Starts to serve on `listener`, inside a tokio runtime.
-    pub fn serve(
-        listener: Listener,
-        receive: impl Fn(Peer, Vec<Bytes>) + Send + Sync + 'static,
-    ) -> Self {
+    pub fn serve(listener: Listener, receive: impl Fn(Peer, Vec<Bytes>) + Send + Sync + 'static) -> Self {
         let connections = Arc::new(Connections::default());
         let receive: Arc<Receive> = Arc::new(receive);
-        let router = Self {
-            connections: Arc::clone(&connections),
-        };
+        let router = Self { connections: Arc::clone(&connections) };
         tokio::spawn(async move {
             loop {
                 let (reader, writer) = listener.accept().await;
@@ -75,11 +70,7 @@ impl Router {
     pub async fn drain(&self, deadline: Instant) {
         let outboxes: Vec<_> = {
             let table = self.connections.lock();
-            table
-                .open
-                .values()
-                .map(|open| Arc::clone(&open.outbox))
-                .collect()
+            table.open.values().map(|open| Arc::clone(&open.outbox)).collect()
         };
         for outbox in outboxes {
             outbox.wait_for_room(0, |_| deadline).await;
@@ -106,11 +97,7 @@ impl Connections {
             let outbox = Arc::clone(&outbox);
             async move { outbox.pump(messages, writer).await }
         });
-        let peer = Peer {
-            connections: Arc::clone(&self),
-            connection,
-            identity,
-        };
+        let peer = Peer { connections: Arc::clone(&self), connection, identity };
         let ended = read_all(&mut reader, &outbox, &peer, receive).await;
         self.lock().open.remove(&connection);
         outbox.close();
@@ -121,19 +108,12 @@ impl Connections {
         let mut table = self.lock();
         table.next += 1;
         let connection = table.next;
-        table
-            .open
-            .insert(connection, Connection { identity, outbox });
+        table.open.insert(connection, Connection { identity, outbox });
         connection
     }
 }
 
-async fn read_all(
-    reader: &mut Reader,
-    outbox: &Outbox,
-    peer: &Peer,
-    receive: &Arc<Receive>,
-) -> Result<(), ZmtpError> {
+async fn read_all(reader: &mut Reader, outbox: &Outbox, peer: &Peer, receive: &Arc<Receive>) -> Result<(), ZmtpError> {
     loop {
         match read_message(reader).await? {
             Received::Message(frames) => receive(peer.clone(), frames),
@@ -154,11 +134,7 @@ impl Peer {
         let table = self.connections.lock();
         let connection = table.open.get(&self.connection).or_else(|| {
             let same = |open: &&Connection| open.identity == self.identity;
-            table
-                .open
-                .values()
-                .find(same)
-                .filter(|_| !self.identity.is_empty())
+            table.open.values().find(same).filter(|_| !self.identity.is_empty())
         });
         match connection {
             Some(connection) => {
