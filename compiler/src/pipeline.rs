@@ -101,6 +101,7 @@ fn environment(request: &Request) -> Environment {
     environment.named = request.named.to_vec();
     environment.c_types = request.c_types.clone();
     environment.allow_unsafe = request.allow_unsafe;
+    environment.pid = request.pid;
     environment.settings = request.settings.clone();
     environment.setting_variables = request.variables.to_vec();
     environment

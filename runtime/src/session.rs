@@ -228,7 +228,7 @@ fn target(options: &StartOptions) -> Result<Target, StartError> {
     command.args(arguments);
     let output = options.capture_child_output.then(|| capture(&mut command)).transpose().map_err(failed)?;
     let held = HeldChild::spawn(command).map_err(failed)?;
-    Ok(Target::Held { child: held, output })
+    Ok(Target::Held { command: text.clone(), child: held, output })
 }
 
 /// Joins the command's standard output and error into one pipe.

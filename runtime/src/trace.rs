@@ -55,8 +55,8 @@ pub enum TraceError {
     Attach(#[from] AttachError),
     #[error("{probe} could not be run: {source}")]
     Run { probe: String, source: io::Error },
-    #[error("the command could not be started: {0}")]
-    Child(io::Error),
+    #[error("`{command}` could not be started: {source}")]
+    Child { command: String, source: io::Error },
 }
 
 /// What is to be said of a trace when it is over.
@@ -174,7 +174,7 @@ impl Trace {
             return Err(error.into());
         }
         self.summary.attach_time = begun.elapsed();
-        self.parts.target.release().map_err(TraceError::Child)?;
+        self.parts.target.release().map_err(|(command, source)| TraceError::Child { command, source })?;
         self.observe_target();
         Ok(self.summary.probes)
     }

@@ -50,9 +50,10 @@ pub fn apply(settings: &mut Settings, config: &Config, diagnostics: &mut Vec<Dia
     }
 }
 
-/// Sets a variable from the environment: `BPFTRACE_MAX_STRLEN`. Gives whether it is known and valid.
+/// Sets a variable from the environment: `BPFTRACE_MAX_STRLEN`. Gives whether its value is valid;
+/// what is not a setting is left alone.
 pub fn apply_environment(settings: &mut Settings, name: &str, value: &str) -> bool {
-    let Some(set) = find(name) else { return false };
+    let Some(set) = find(name) else { return true };
     let value = match value.parse() {
         Ok(number) => ConfigValue::Integer(number),
         Err(_) => ConfigValue::String(value.to_string()),
@@ -159,7 +160,7 @@ mod tests {
             assert!(apply_environment(&mut settings, name, value));
             assert_eq!(settings.max_strlen.to_string(), value);
         }
-        assert!(!apply_environment(&mut settings, "no_such", "1"));
+        assert!(apply_environment(&mut settings, "no_such", "1"));
         assert!(!apply_environment(&mut settings, "missing_probes", "maybe"));
     }
 }

@@ -30,6 +30,8 @@ pub struct Environment {
     /// What C definitions of this script and of earlier cells define.
     pub c_types: CTypes,
     pub allow_unsafe: bool,
+    /// Only this process is traced (`-p`).
+    pub pid: Option<u32>,
     /// Whether this round widened a type.
     pub changed: bool,
     /// The round whose output counts: what is still unknown is an error now.

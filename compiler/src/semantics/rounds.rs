@@ -9,7 +9,7 @@ use crate::semantics::environment::{Declaration, Environment};
 use crate::semantics::lower::Lowerer;
 use crate::semantics::plan_builder::PlanBuilder;
 use crate::semantics::probes::{self, Expanded, ProbeContext};
-use crate::syntax::ast::{Item, MapDeclaration, Probe, Script};
+use crate::syntax::ast::{Item, MapDeclaration, Probe, Script, Span};
 
 /// More rounds than any script needs: each must widen a type, and types widen a few times only.
 const MOST_ROUNDS: usize = 40;
@@ -40,7 +40,10 @@ pub fn analyse(
         config::apply(&mut environment.settings, config, &mut diagnostics);
     }
     for (name, value) in environment.setting_variables.clone() {
-        config::apply_environment(&mut environment.settings, &name, &value);
+        if !config::apply_environment(&mut environment.settings, &name, &value) {
+            let message = format!("Invalid value for the environment variable {name}: {value}");
+            diagnostics.push(Diagnostic::error("invalid-config", script_start(script), message));
+        }
     }
     refuse_planned(script, &mut diagnostics);
     declare_maps(script, environment, &mut diagnostics);
@@ -60,6 +63,15 @@ pub fn analyse(
     let license = environment.settings.license.clone();
     let module = Module { programs, license, ..Module::default() };
     Ok(Analysis { module, builder, probes, warnings })
+}
+
+/// The first probe, for what has no place in the script.
+fn script_start(script: &Script) -> Span {
+    let probe = script.items.iter().find_map(|item| match item {
+        Item::Probe(probe) => probe.attach_points.first().map(|point| point.span),
+        _ => None,
+    });
+    probe.unwrap_or_default()
 }
 
 /// Lowers again and again until no type widens any more.

@@ -168,7 +168,8 @@ fn has_key(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
 fn look_up(lowerer: &mut Lowerer, call: &CallSite, map: &TypeOrExpr, key: &TypeOrExpr) -> Lowered<Option<(Type, Ir)>> {
     let (name, _, span) = map_argument(lowerer, call, map)?;
     if lowerer.env.map(name, span).key == KeyInfo::Scalar {
-        let message = format!("{}() needs a map with keys; @{name} has none", call.name);
+        let message =
+            format!("call to {}() expects a map with explicit keys (non-scalar map); @{name} has none", call.name);
         return Err(lowerer.error("scalar-map", span, message));
     }
     let key = lowerer.value_argument(key)?;
@@ -227,7 +228,7 @@ fn map_length(lowerer: &mut Lowerer, call: &CallSite, name: &str, span: Span) ->
         return Ok(Operand::integer(0, call.span));
     };
     if lowerer.env.map(name, span).key == KeyInfo::Scalar {
-        let message = format!("len() needs a map with keys; @{name} has none");
+        let message = format!("call to len() expects a map with explicit keys (non-scalar map); @{name} has none");
         return Err(lowerer.error("scalar-map", span, message));
     }
     lowerer.emit(Stmt::Set(count, Ir::int(0)));

@@ -23,6 +23,8 @@ mod strings;
 mod symbols;
 mod task;
 
+pub use process::current_id;
+
 use std::collections::HashMap;
 use std::sync::OnceLock;
 

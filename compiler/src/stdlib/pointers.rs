@@ -93,7 +93,7 @@ pub const ENTRIES: &[Entry] = &[
         signatures: &["uint64 socket_cookie(struct sock *sk)"],
         documentation: "The number that the kernel gives a socket for as long as it lives; 0 without a socket.",
         example: "fentry:tcp_rcv_established { @[socket_cookie(args.sk)] = count(); }",
-        probes: &["fentry", "fexit", "rawtracepoint"],
+        probes: &["fentry", "fexit"],
         kernel: Some("5.12"),
         arguments: (1, Some(1)),
         lower: Lower::Value(|lowerer, call| {

@@ -141,8 +141,14 @@ fn process_id(lowerer: &mut Lowerer, call: &CallSite, process: bool) -> Lowered<
         },
         _ => return Err(namespace_error(lowerer, call)),
     };
+    let value = current_id(lowerer, process, initial);
+    Ok(Operand::scalar(Type::U32, value, call.span))
+}
+
+/// The number of the current process or thread, as seen from our namespace or from the `initial` one.
+pub fn current_id(lowerer: &mut Lowerer, process: bool, initial: bool) -> Ir {
     let namespace = lowerer.info.pid_namespace().filter(|_| !initial);
-    let value = match namespace {
+    match namespace {
         None => {
             let both = lowerer.helper(Helper::GET_CURRENT_PID_TGID, vec![]);
             let shift = Ir::binary(Op::LShr, both.clone(), Ir::int(32));
@@ -157,8 +163,7 @@ fn process_id(lowerer: &mut Lowerer, call: &CallSite, process: bool) -> Lowered<
             lowerer.helper(Helper::GET_NS_CURRENT_PID_TGID, arguments);
             lowerer.load_scalar(&Type::U32, slot.offset(if process { 4 } else { 0 }))
         }
-    };
-    Ok(Operand::scalar(Type::U32, value, call.span))
+    }
 }
 
 fn namespace_error(lowerer: &mut Lowerer, call: &CallSite) -> crate::semantics::lower::Reported {

@@ -188,7 +188,7 @@ fn a_case_is_read_with_its_attributes_and_sections() {
     assert_eq!(cases[0].timeout, Duration::from_millis(250));
     assert_eq!(cases[0].script, "begin { }");
     assert_eq!(cases[0].expect.as_deref(), Some("a\n\nb"));
-    assert_eq!((cases[1].line, cases[1].exit), (12, Some(3)));
+    assert_eq!((cases[1].line, cases[1].exit), (13, Some(3)));
 }
 
 #[test]

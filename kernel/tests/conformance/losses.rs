@@ -21,6 +21,7 @@ t:syscalls:sys_enter_getppid /comm == \"{{asks.comm}}\"/ { printf(\"event %d\\n\
 
 #[test]
 fn printed_and_lost_events_are_all_events() {
+    let _alone = super::MACHINE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let place = Place::prepare(&super::folder().join("programs"));
     let cases = case::parse("losses", CASE).expect("well formed");
     if let Some(reason) = place.why_not(&cases[0]) {

@@ -35,8 +35,12 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/conformance")
 }
 
+/// Two tests that run programs of the same name would see each other's events.
+pub static MACHINE: Mutex<()> = Mutex::new(());
+
 #[test]
 fn conformance() {
+    let _alone = MACHINE.lock().unwrap_or_else(PoisonError::into_inner);
     let cases = read_cases(&folder());
     let wanted = std::env::var("CONFORMANCE").unwrap_or_default();
     let cases: Vec<Case> = cases.into_iter().filter(|case| case.title().contains(&wanted)).collect();

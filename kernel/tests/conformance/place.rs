@@ -58,12 +58,18 @@ impl Place {
             "programs" => return self.programs.as_ref().err().cloned(),
             "kprobe" => !Path::new("/sys/bus/event_source/devices/kprobe").exists(),
             "cgroup2" => !Path::new("/sys/fs/cgroup/cgroup.controllers").exists(),
+            "kernel-data" => !holds("/proc/kallsyms", " __per_cpu_offset\n"),
+            "no-lockdown" => !holds("/sys/kernel/security/lockdown", "[none]"),
             "python3" => !has_command("python3"),
             "x86_64" => !cfg!(target_arch = "x86_64"),
             other => return Some(format!("{other} is not a known need")),
         };
         missing.then(|| format!("needs {need}"))
     }
+}
+
+fn holds(path: &str, text: &str) -> bool {
+    std::fs::read_to_string(path).is_ok_and(|content| content.contains(text))
 }
 
 fn is_root() -> bool {

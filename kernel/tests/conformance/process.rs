@@ -38,7 +38,14 @@ impl Group {
     }
 
     fn shell(command: &str) -> Result<Self, String> {
-        Self::spawn(Command::new("sh").args(["-c", command]).stdout(Stdio::null()).stderr(Stdio::null()))
+        // Cargo sets a library path, along which programs would look for their libraries first.
+        Self::spawn(
+            Command::new("sh")
+                .env_remove("LD_LIBRARY_PATH")
+                .args(["-c", command])
+                .stdout(Stdio::null())
+                .stderr(Stdio::null()),
+        )
     }
 
     fn has_ended(&mut self) -> bool {
@@ -72,6 +79,7 @@ pub fn run(case: &Case, place: &Place) -> Result<Run, String> {
     let fill = |text: &str| fill(text, &blanks);
 
     let mut command = Command::new(std::env::var("PROBEBOOK").unwrap_or(env!("CARGO_BIN_EXE_probebook").into()));
+    command.env_remove("LD_LIBRARY_PATH");
     command.arg("run").args(case.args.iter().map(|argument| fill(argument)));
     let script = fill(&case.script);
     if case.by_file {

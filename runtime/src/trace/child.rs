@@ -21,9 +21,17 @@ pub(crate) enum Target {
     /// `-p`
     Process(u32),
     /// `-c`, before the probes are attached.
-    Held { child: HeldChild, output: Option<PipeReader> },
+    Held { command: String, child: HeldChild, output: Option<PipeReader> },
     /// `-c`, running or ended.
     Running(Running),
+}
+
+/// Whether a process runs: one that has ended stays in the list until its parent has noticed.
+fn is_alive(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // `pid (comm) state …`, and a comm may hold anything.
+    let state = stat.rsplit(')').next().and_then(|rest| rest.trim_start().chars().next());
+    state.is_some_and(|state| !matches!(state, 'Z' | 'X'))
 }
 
 /// A command that was let go. It does not outlive its trace.
@@ -53,11 +61,12 @@ impl Target {
     }
 
     /// Lets a held command go on.
-    pub fn release(&mut self) -> io::Result<()> {
+    pub fn release(&mut self) -> Result<(), (String, io::Error)> {
         match mem::take(self) {
-            Target::Held { child, output } => {
-                let child = child.release()?;
-                let output = output.map(read_in_background).transpose()?;
+            Target::Held { command, child, output } => {
+                let failed = |error| (command.clone(), error);
+                let child = child.release().map_err(failed)?;
+                let output = output.map(read_in_background).transpose().map_err(failed)?;
                 *self = Target::Running(Running { child, output, code: None });
             }
             other => *self = other,
@@ -69,7 +78,7 @@ impl Target {
     pub fn exit_code(&mut self) -> Option<Option<i32>> {
         if let Target::Process(pid) = self {
             // It is not our child, so its code is not for us to know.
-            return (!std::path::Path::new(&format!("/proc/{pid}")).exists()).then_some(None);
+            return (!is_alive(*pid)).then_some(None);
         }
         let Target::Running(Running { child, code, .. }) = self else { return None };
         if code.is_none() {

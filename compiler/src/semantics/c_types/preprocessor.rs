@@ -143,7 +143,8 @@ impl Preprocessor<'_, '_> {
             return Err(Diagnostic::error("not-supported-yet", rest.span, message)
                 .hint("bpftrace's own macros can do this: macro name(x) { … }"));
         }
-        let span = Span { start: rest.span.start + length as u32, ..rest.span };
+        let value = value.trim_start();
+        let span = Span { start: rest.span.start + (rest.text.len() - value.len()) as u32, ..rest.span };
         self.reader.types.macros.insert(name.to_owned(), Macro { text: value.to_owned(), span });
         Ok(())
     }

@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::diagnostics::Sources;
+use crate::pipeline::{self, Request};
 use crate::semantics::fake::FakeKernel;
 use crate::syntax;
 use crate::types::AddressSpace;
@@ -203,6 +204,35 @@ fn what_is_wrong_is_pointed_at() {
     assert_eq!(error_of("#endif\n"), at("c-syntax", "#endif"));
     assert_eq!(error_of("#ifdef A\n"), at("c-syntax", "#ifdef A"));
     assert_eq!(error_of("#define X (1 +\nstruct s { int x[X]; }").0, "not-supported-yet");
+}
+
+#[test]
+fn definitions_hold_for_later_cells() {
+    let compile = |text: &str, c_types: &CTypes| {
+        let mut sources = Sources::default();
+        let source = sources.add("cell", text);
+        pipeline::compile(&Request {
+            sources: &sources,
+            source,
+            info: &FakeKernel::default(),
+            live_maps: &[],
+            declarations: &[],
+            parameters: &[],
+            named: &[],
+            c_types,
+            macros: &[],
+            settings: Default::default(),
+            variables: &[],
+            pid: None,
+            allow_unsafe: false,
+            options: Default::default(),
+        })
+    };
+    let script = "begin { print(*(struct s *)0); print((sizeof(word), E, N)); }";
+    assert!(compile(script, &CTypes::default()).is_err());
+    let first = compile("struct s { int x; };\nenum e { E };\ntypedef int word;\n#define N 3\n", &CTypes::default());
+    let first = first.map_err(|errors| format!("{errors:?}")).unwrap();
+    assert!(compile(script, &first.c_types).is_ok());
 }
 
 #[test]

@@ -137,6 +137,7 @@ impl<'a> Lowerer<'a> {
         if self.probe.kind != ProgramKind::Run {
             self.check_gate();
         }
+        self.check_process();
         if let Some(predicate) = predicate {
             self.emit(Stmt::At(predicate.span));
             if let Ok(condition) = self.condition(predicate) {
@@ -148,6 +149,17 @@ impl<'a> Lowerer<'a> {
         let _ = self.block(body);
         let body = self.blocks.pop().unwrap_or_default();
         ir::Program { symbol, kind: self.probe.kind, vars: self.vars, slots: self.slots, body, default_return: 0 }
+    }
+
+    /// With `-p`, leaves unless the process is the one; other probes are attached to it alone.
+    fn check_process(&mut self) {
+        let Some(pid) = self.env.pid else { return };
+        if !matches!(self.probe.provider, "tracepoint" | "rawtracepoint" | "kprobe" | "kretprobe") {
+            return;
+        }
+        let current = crate::stdlib::current_id(self, true, false);
+        let condition = Ir::binary(ir::Op::Ne, current, Ir::int(i64::from(pid)));
+        self.emit(Stmt::If { condition, then: vec![Stmt::Return(None)], otherwise: Vec::new() });
     }
 
     /// Does nothing once the cell has ended: links are closed later, off the reply path.
