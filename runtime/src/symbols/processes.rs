@@ -241,8 +241,18 @@ mod tests {
         let mut child = Command::new("sleep").arg("30").spawn().unwrap();
         let pid = child.id();
         let mut processes = Processes::default();
-        processes.observe(pid);
-        let mapping = processes.seen[&pid].mappings[0].clone();
+        // Just after its start it may not have been loaded yet.
+        let mapping = (0..20)
+            .find_map(|_| {
+                processes.observe(pid);
+                let found =
+                    processes.seen.get(&pid)?.mappings.iter().find(|mapping| mapping.path.is_absolute()).cloned();
+                found.or_else(|| {
+                    std::thread::sleep(FRESH);
+                    None
+                })
+            })
+            .unwrap();
         child.kill().unwrap();
         child.wait().unwrap();
         std::thread::sleep(FRESH);

@@ -115,7 +115,7 @@ fn actions_are_done_in_order() {
     assert!(rest.trim().parse::<u32>().unwrap() >= 2024, "{rest}");
     assert_eq!(sink.values.len(), 1);
     let warnings: Vec<&str> = sink.messages.iter().map(|(_, text)| text.as_str()).collect();
-    assert_eq!(warnings, ["careful\n", "delete: -5"]);
+    assert_eq!(warnings, ["careful\n", "delete (error -5)"]);
 }
 
 #[test]

@@ -60,9 +60,7 @@ impl Lowerer<'_> {
         let key = match &entry.key {
             Some(key) => key.clone(),
             None => {
-                let key = Ir::Slot(self.new_slot(4, 4));
-                let zero = Ir::Const { ty: Scalar::I32, value: 0 };
-                self.emit(Stmt::Store { ty: Scalar::I32, address: key.clone(), value: zero });
+                let key = self.only_key();
                 return self.lookup(entry.map, key);
             }
         };
@@ -260,12 +258,7 @@ impl Lowerer<'_> {
         };
         let key = match &entry.key {
             Some(key) => key.clone(),
-            None => {
-                let key = Ir::Slot(self.new_slot(4, 4));
-                let zero = Ir::Const { ty: Scalar::I32, value: 0 };
-                self.emit(Stmt::Store { ty: Scalar::I32, address: key.clone(), value: zero });
-                key
-            }
+            None => self.only_key(),
         };
         let total = self.new_var(Scalar::I64);
         let count = self.new_var(Scalar::I64);

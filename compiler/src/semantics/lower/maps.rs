@@ -256,17 +256,20 @@ impl Lowerer<'_> {
         self.count_loss_if(failed.is_nonzero(), Loss::MapFull(map.0 as usize));
     }
 
+    /// The address of the only key that an array of one entry has.
+    pub fn only_key(&mut self) -> Ir {
+        let key = Ir::Slot(self.new_slot(4, 4));
+        let zero = Ir::Const { ty: Scalar::I32, value: 0 };
+        self.emit(Stmt::Store { ty: Scalar::I32, address: key.clone(), value: zero });
+        key
+    }
+
     /// Adds one to a loss counter if the condition holds.
     pub fn count_loss_if(&mut self, condition: Ir, loss: Loss) {
         let offset = self.plan.loss(loss) * 8;
         let counters = self.plan.counters();
         let (then, ()) = self.nested(|this| {
-            let key = Ir::Slot(this.new_slot(4, 4));
-            this.emit(Stmt::Store {
-                ty: Scalar::I32,
-                address: key.clone(),
-                value: Ir::Const { ty: Scalar::I32, value: 0 },
-            });
+            let key = this.only_key();
             let counter = this.lookup(counters, key);
             let address = counter.clone().offset(offset);
             let more = Ir::binary(Op::Add, Ir::load(Scalar::I64, address.clone()), Ir::int(1));
