@@ -54,8 +54,23 @@ pub struct Compiled {
     pub module: Module,
 }
 
+/// A script that was understood. All that is missing in its plan are the programs.
+pub struct Analysed {
+    pub plan: Plan,
+    warnings: Vec<Diagnostic>,
+    declarations: Vec<(String, Declaration)>,
+    c_types: CTypes,
+    macros: Vec<Macro>,
+    module: Module,
+}
+
 /// Compiles a script. Errors of one pass are reported together.
 pub fn compile(request: &Request) -> Result<Compiled, Vec<Diagnostic>> {
+    analyse(request)?.generate(request)
+}
+
+/// The passes from text to typed programs, with everything that the runtime has to prepare for them.
+pub fn analyse(request: &Request) -> Result<Analysed, Vec<Diagnostic>> {
     let text = request.sources.get(request.source).map_or("", |source| source.text.as_str());
     let mut script = syntax::parse(text, request.source)?;
     passed(macros::expand(&mut script, request.macros))?;
@@ -71,11 +86,9 @@ pub fn compile(request: &Request) -> Result<Compiled, Vec<Diagnostic>> {
         builder.scratch(&mut module, scratch, request.info.possible_cpus());
     }
     builder.finish();
-    let object = codegen::generate(&module, request.sources, &request.options)
-        .map_err(|error| vec![backend_error(error, request.source)])?;
     let plan = Plan {
-        object: object.elf,
-        programs: object.programs,
+        object: Vec::new(),
+        programs: Vec::new(),
         probes,
         maps: builder.maps,
         events: builder.events,
@@ -85,7 +98,18 @@ pub fn compile(request: &Request) -> Result<Compiled, Vec<Diagnostic>> {
         settings: environment.settings,
     };
     let macros = macros::defined(&script, request.macros);
-    Ok(Compiled { plan, warnings, declarations, c_types, macros, module })
+    Ok(Analysed { plan, warnings, declarations, c_types, macros, module })
+}
+
+impl Analysed {
+    /// The last pass: typed programs to BPF.
+    pub fn generate(self, request: &Request) -> Result<Compiled, Vec<Diagnostic>> {
+        let Analysed { plan, warnings, declarations, c_types, macros, module } = self;
+        let object = codegen::generate(&module, request.sources, &request.options)
+            .map_err(|error| vec![backend_error(error, request.source)])?;
+        let plan = Plan { object: object.elf, programs: object.programs, ..plan };
+        Ok(Compiled { plan, warnings, declarations, c_types, macros, module })
+    }
 }
 
 /// What a pass has found wrong ends the compilation.

@@ -10,7 +10,7 @@ use probebook_compiler::semantics::named_parameters::NamedParameter;
 use probebook_compiler::syntax::ast::{Macro, SourceId, Span};
 use probebook_runtime::events::{LossKind, LossReport};
 use probebook_runtime::loader::program::LoadError;
-use probebook_runtime::{Session, StartError, TraceError};
+use probebook_runtime::{PreparedMaps, Session, StartError, TraceError};
 
 /// A script, and what it may refer to.
 pub struct Script<'a> {
@@ -53,6 +53,28 @@ impl Definitions {
 
 /// Compiles a script against the running system.
 pub fn compile(session: &Session, script: &Script) -> Result<Compiled, Vec<Diagnostic>> {
+    with_request(session, script, pipeline::compile)
+}
+
+/// Compiles a script, and prepares its maps meanwhile: both take milliseconds. Maps that cannot be
+/// prepared are `None`; starting the plan without them tells why.
+pub fn compile_and_prepare(
+    session: &Session,
+    script: &Script,
+) -> Result<(Compiled, Option<PreparedMaps>), Vec<Diagnostic>> {
+    with_request(session, script, |request| {
+        let analysed = pipeline::analyse(request)?;
+        let plan = analysed.plan.clone();
+        std::thread::scope(|scope| {
+            let maps = (!plan.probes.is_empty()).then(|| scope.spawn(|| session.prepare(&plan).ok()));
+            let compiled = analysed.generate(request)?;
+            let maps = maps.and_then(|thread| thread.join().ok().flatten());
+            Ok((compiled, maps))
+        })
+    })
+}
+
+fn with_request<R>(session: &Session, script: &Script, then: impl FnOnce(&Request) -> R) -> R {
     let variables: Vec<_> = std::env::vars().filter(|(name, _)| name.starts_with("BPFTRACE_")).collect();
     let request = Request {
         sources: script.sources,
@@ -70,7 +92,7 @@ pub fn compile(session: &Session, script: &Script) -> Result<Compiled, Vec<Diagn
         allow_unsafe: script.allow_unsafe,
         options: Options { cpu: Cpu::V3 },
     };
-    pipeline::compile(&request)
+    then(&request)
 }
 
 /// A trace that could not be started, shown in the script: each failure has a position.

@@ -16,5 +16,5 @@ pub mod text;
 mod trace;
 pub mod value;
 
-pub use session::{Session, SessionOptions, StartError, StartOptions};
+pub use session::{PreparedMaps, Session, SessionOptions, StartError, StartOptions};
 pub use trace::{Status, Summary, Trace, TraceError, TraceHandle};

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, RawFd};
 use std::process::Command;
 use std::sync::Arc;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use probebook_compiler::plan::{MapPlan, MapRole, Plan};
 
@@ -73,6 +73,13 @@ pub(crate) struct Shared {
     pub reaper: Reaper,
 }
 
+/// The maps of a plan, found or created, and not yet the session's.
+pub struct PreparedMaps {
+    prepared: Prepared,
+    formats: Arc<Formats>,
+    time: Duration,
+}
+
 impl Session {
     /// Returns at once; what takes time to read is read by a thread in the background.
     pub fn new(options: SessionOptions) -> io::Result<Session> {
@@ -97,13 +104,25 @@ impl Session {
         &self.shared.symbols
     }
 
-    /// Creates a plan's maps and loads its programs. Nothing runs yet, not even `begin`.
-    pub fn start(&self, mut plan: Plan, options: StartOptions) -> Result<Trace, StartError> {
+    /// Finds or creates a plan's maps; its programs need not be compiled yet. The maps become the
+    /// session's with [`Session::start_with`]; without it they vanish.
+    pub fn prepare(&self, plan: &Plan) -> Result<PreparedMaps, StartError> {
         let begun = Instant::now();
+        let formats = Arc::new(formats(plan));
+        let prepared = self.shared.maps.prepare(&sized(plan), &formats)?;
+        Ok(PreparedMaps { prepared, formats, time: begun.elapsed() })
+    }
+
+    /// Creates a plan's maps and loads its programs. Nothing runs yet, not even `begin`.
+    pub fn start(&self, plan: Plan, options: StartOptions) -> Result<Trace, StartError> {
+        let maps = self.prepare(&plan)?;
+        self.start_with(plan, maps, options)
+    }
+
+    /// As [`Session::start`], with maps that were prepared for this very plan.
+    pub fn start_with(&self, plan: Plan, maps: PreparedMaps, options: StartOptions) -> Result<Trace, StartError> {
+        let PreparedMaps { prepared, formats, time: map_time } = maps;
         let target = target(&options)?;
-        let formats = Arc::new(formats(&plan));
-        size_ring_buffer(&mut plan);
-        let prepared = self.shared.maps.prepare(&plan.maps, &formats)?;
         let maps_created = Instant::now();
         let programs = if plan.object.is_empty() {
             Vec::new()
@@ -124,7 +143,7 @@ impl Session {
             programs,
             formats,
             target,
-            map_time: maps_created - begun,
+            map_time,
             load_time: loaded - maps_created,
         };
         self.shared.maps.commit(&prepared);
@@ -204,12 +223,12 @@ fn formats(plan: &Plan) -> Formats {
     }
 }
 
-/// The compiler leaves the size of the ring buffer to us.
-fn size_ring_buffer(plan: &mut Plan) {
+/// A plan's maps; the compiler leaves the size of the ring buffer to us.
+fn sized(plan: &Plan) -> Vec<MapPlan> {
+    let mut maps = plan.maps.clone();
     let size = ring_size(plan.settings.ring_buffer_pages);
-    for map in plan.maps.iter_mut().filter(|map| map.role == MapRole::Events) {
-        map.max_entries = size;
-    }
+    maps.iter_mut().filter(|map| map.role == MapRole::Events).for_each(|map| map.max_entries = size);
+    maps
 }
 
 /// Which process is traced, started if need be but held back.

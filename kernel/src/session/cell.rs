@@ -7,12 +7,12 @@ use probebook_compiler::diagnostics::{Diagnostic, Sources};
 use probebook_compiler::pipeline::Compiled;
 use probebook_compiler::plan::{MapRole, Plan};
 use probebook_compiler::syntax::ast::SourceId;
-use probebook_runtime::{StartOptions, Status, Trace, TraceError};
+use probebook_runtime::{PreparedMaps, StartOptions, Status, Trace, TraceError};
 
+use super::errors;
 use super::magics::RunOptions;
 use super::notebook::Notebook;
 use super::notebook_sink::NotebookSink;
-use super::{errors, tables};
 use crate::engine::{self, PlanPlaces, Script};
 use crate::jupyter::{ErrorReport, ExecuteRequest, Output};
 
@@ -41,7 +41,7 @@ impl Notebook {
         let source = sources.add(label.clone(), script);
         let sources = Arc::new(sources);
         let cell = request.cell_id.as_deref();
-        let compiled = self.compile(&sources, source, run, cell)?;
+        let (compiled, maps) = self.compile(&sources, source, run, cell)?;
         if !compiled.warnings.is_empty() {
             output.stderr(&errors::warnings(&compiled.warnings, &sources));
         }
@@ -49,7 +49,7 @@ impl Notebook {
         if compiled.plan.probes.is_empty() {
             return Ok(());
         }
-        let mut running = self.start(compiled.plan, run, &label, cell, (sources, source), output)?;
+        let mut running = self.start((compiled.plan, maps), run, &label, cell, (sources, source), output)?;
         let handle = running.trace.handle();
         self.enter(handle.clone());
         let status = running.begin()?;
@@ -77,7 +77,7 @@ impl Notebook {
         source: SourceId,
         run: &RunOptions,
         cell: Option<&str>,
-    ) -> Result<Compiled, ErrorReport> {
+    ) -> Result<(Compiled, Option<PreparedMaps>), ErrorReport> {
         let plans = self.session.map_plans();
         let state = self.state();
         let all = state.origins.live_maps(&plans);
@@ -91,12 +91,12 @@ impl Notebook {
             let definitions = &definitions;
             let script =
                 Script { sources, source, live_maps, definitions, parameters, named, pid: run.pid, allow_unsafe };
-            engine::compile(&self.session, &script)
+            engine::compile_and_prepare(&self.session, &script)
         };
         let result = match compile(&all) {
             Err(diagnostics) if others.len() < all.len() && diagnostics.iter().any(is_clash) => {
                 let retyped = compile(&others);
-                if let Ok(compiled) = &retyped {
+                if let Ok((compiled, _)) = &retyped {
                     self.forget_retyped(&compiled.plan);
                 }
                 retyped
@@ -123,7 +123,7 @@ impl Notebook {
 
     fn start(
         &self,
-        plan: Plan,
+        (plan, maps): (Plan, Option<PreparedMaps>),
         run: &RunOptions,
         label: &str,
         cell: Option<&str>,
@@ -138,15 +138,14 @@ impl Notebook {
         drop(state);
         let options =
             StartOptions { pid: run.pid, child: run.command.clone(), capture_child_output: true, allow_unsafe };
-        let maps: Vec<String> = tables::user_maps(&plan.maps).map(str::to_string).collect();
         let noted = Plan { maps: plan.maps.clone(), ..Plan::default() };
-        let trace = self
-            .session
-            .start(plan, options)
+        let started = match maps {
+            Some(maps) => self.session.start_with(plan, maps, options),
+            None => self.session.start(plan, options),
+        };
+        let trace = started
             .map_err(|error| errors::report(&[engine::start_failure(&error, &places, &sources, source)], &sources))?;
-        if !maps.is_empty() {
-            self.state().origins.note(&noted, label, cell);
-        }
+        self.state().origins.note(&noted, label, cell);
         let sink = NotebookSink::new(output.clone(), text_options, Arc::clone(&sources), print);
         let deadline = run.duration.map(|duration| Instant::now() + duration);
         Ok(Running { trace, sink, deadline, print_maps, places, sources, source })

@@ -1,10 +1,11 @@
 //! Tracepoints, from tracefs: where it is mounted, or through a mount of our own that nobody sees.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use probebook_compiler::kernel_info::Unavailable;
 
@@ -13,11 +14,15 @@ use crate::loader::mount;
 /// Where tracefs usually is.
 const PLACES: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
 
+/// Format files by the tracepoint's number.
+type Formats = HashMap<u64, Arc<str>>;
+
 /// tracefs, found when it is first asked for.
 #[derive(Default)]
 pub struct Tracefs {
     root: OnceLock<Result<Root, Unavailable>>,
     tracepoints: OnceLock<Arc<Vec<(String, String)>>>,
+    formats: Mutex<Formats>,
 }
 
 struct Root {
@@ -45,7 +50,18 @@ impl Tracefs {
 
     /// The text of a tracepoint's `format` file; `None` if there is no such tracepoint.
     pub fn format(&self, category: &str, name: &str) -> Result<Option<Arc<str>>, Unavailable> {
-        self.read(category, name, "format").map(|text| text.map(Arc::from))
+        // Reading it takes most of a millisecond. The number tells whether it is still the same
+        // tracepoint: a module that is loaded again gets new ones.
+        let Some(id) = self.tracepoint_id(category, name)? else { return Ok(None) };
+        let known = |formats: &Formats| formats.get(&id).cloned();
+        if let Some(text) = known(&self.formats.lock().unwrap_or_else(PoisonError::into_inner)) {
+            return Ok(Some(text));
+        }
+        let text: Option<Arc<str>> = self.read(category, name, "format")?.map(Arc::from);
+        if let Some(text) = &text {
+            self.formats.lock().unwrap_or_else(PoisonError::into_inner).insert(id, Arc::clone(text));
+        }
+        Ok(text)
     }
 
     /// The number by which `perf_event_open` knows a tracepoint.
