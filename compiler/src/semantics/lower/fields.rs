@@ -132,10 +132,6 @@ impl Lowerer<'_> {
                 let value = if ty.is_integer() { self.narrow(&ty, value) } else { value };
                 Ok(Operand::scalar(in_kernel(ty), value, span))
             }
-            Arguments::Unavailable(reason) => {
-                let message = format!("args is not available: {reason}");
-                Err(self.error("no-arguments", span, message))
-            }
             _ => {
                 let message = format!("args is not available in a {} probe", probe.provider);
                 Err(self.error("no-arguments", span, message))

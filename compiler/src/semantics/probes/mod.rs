@@ -79,8 +79,6 @@ pub enum Arguments {
     Tracepoint(Arc<StructType>),
     Raw(Vec<(String, Type)>),
     Registers,
-    /// They exist, but could not be found out; says why.
-    Unavailable(String),
 }
 
 impl ProbeContext {
