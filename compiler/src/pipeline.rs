@@ -1,5 +1,7 @@
 //! The whole way from text to plan, a line a pass.
 
+use std::path::PathBuf;
+
 use crate::codegen::{self, CodegenError};
 use crate::diagnostics::{Diagnostic, Sources};
 use crate::ir::Module;
@@ -37,6 +39,12 @@ pub struct Request<'a> {
     /// Trace this process only.
     pub pid: Option<u32>,
     pub allow_unsafe: bool,
+    /// Folders in which `#include` and imports are looked for, before the usual ones.
+    pub include_dirs: &'a [PathBuf],
+    /// Headers to include before the script.
+    pub include_files: &'a [String],
+    /// Warn when memory cannot be read or a map has no such entry (`-k`).
+    pub read_warnings: bool,
     pub options: codegen::Options,
 }
 
@@ -126,6 +134,7 @@ fn environment(request: &Request) -> Environment {
     environment.c_types = request.c_types.clone();
     environment.allow_unsafe = request.allow_unsafe;
     environment.pid = request.pid;
+    environment.read_warnings = request.read_warnings;
     environment.settings = request.settings.clone();
     environment.setting_variables = request.variables.to_vec();
     environment
@@ -162,6 +171,9 @@ mod tests {
             variables: &[],
             pid: None,
             allow_unsafe: false,
+            include_dirs: &[],
+            include_files: &[],
+            read_warnings: false,
             options: codegen::Options::default(),
         })
     }

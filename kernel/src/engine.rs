@@ -1,5 +1,7 @@
 //! A script on its way from text to a running trace, as cells and the command line share it.
 
+use std::path::PathBuf;
+
 use probebook_compiler::codegen::{Cpu, Options};
 use probebook_compiler::diagnostics::{Diagnostic, Sources};
 use probebook_compiler::pipeline::{self, Compiled, Request};
@@ -24,6 +26,18 @@ pub struct Script<'a> {
     pub named: &'a [NamedParameter],
     pub pid: Option<u32>,
     pub allow_unsafe: bool,
+    pub flags: &'a Flags,
+}
+
+/// What the command line says of how scripts are compiled.
+#[derive(Clone, Debug, Default)]
+pub struct Flags {
+    /// `-I`
+    pub include_dirs: Vec<PathBuf>,
+    /// `--include`
+    pub include_files: Vec<String>,
+    /// `-k`
+    pub read_warnings: bool,
 }
 
 /// What cells define for those after them.
@@ -90,6 +104,9 @@ fn with_request<R>(session: &Session, script: &Script, then: impl FnOnce(&Reques
         variables: &variables,
         pid: script.pid,
         allow_unsafe: script.allow_unsafe,
+        include_dirs: &script.flags.include_dirs,
+        include_files: &script.flags.include_files,
+        read_warnings: script.flags.read_warnings,
         options: Options { cpu: Cpu::V3 },
     };
     then(&request)

@@ -16,5 +16,6 @@ pub mod text;
 mod trace;
 pub mod value;
 
+pub use attach::Mechanisms;
 pub use session::{PreparedMaps, Session, SessionOptions, StartError, StartOptions};
 pub use trace::{Status, Summary, Trace, TraceError, TraceHandle};

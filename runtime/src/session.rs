@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use probebook_compiler::plan::{MapPlan, MapRole, Plan};
 
-use crate::attach::Reaper;
+use crate::attach::{Mechanisms, Reaper};
 use crate::events::{ActionError, Actions, LossCounters, Ring, ring_size};
 use crate::loader::child::HeldChild;
 use crate::loader::control::ControlPage;
@@ -39,6 +39,8 @@ pub struct StartOptions {
     pub capture_child_output: bool,
     /// `system()` may run commands.
     pub allow_unsafe: bool,
+    /// How probes are attached.
+    pub mechanisms: Mechanisms,
 }
 
 /// A trace could not be started. Nothing of it is left.
@@ -143,6 +145,7 @@ impl Session {
             programs,
             formats,
             target,
+            mechanisms: options.mechanisms,
             map_time,
             load_time: loaded - maps_created,
         };

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use probebook_compiler::plan::{Attach, MissingProbes, Plan, ProbePlan};
 
-use crate::attach::{self, AttachError, Attachment, Doomed, Reason, Surroundings};
+use crate::attach::{self, AttachError, Attachment, Doomed, Mechanisms, Reason, Surroundings};
 use crate::events::{Actions, Context, Drained, LossCounters, LossReport, MapPrint, Ring, Severity, Sink};
 use crate::loader::control::{ControlPage, ExitRequest};
 use crate::loader::program;
@@ -84,6 +84,7 @@ pub(crate) struct Parts {
     pub programs: Vec<OwnedFd>,
     pub formats: Arc<Formats>,
     pub target: Target,
+    pub mechanisms: Mechanisms,
     pub map_time: Duration,
     pub load_time: Duration,
 }
@@ -179,9 +180,18 @@ impl Trace {
         Ok(self.summary.probes)
     }
 
+    /// Attaches every other probe to see whether it can be done, and detaches. Nothing runs, the `-c`
+    /// command neither.
+    pub fn try_attach(&mut self, sink: &mut dyn Sink) -> Result<usize, TraceError> {
+        let result = self.attach_all(sink);
+        self.detach();
+        result?;
+        Ok(self.summary.probes)
+    }
+
     fn attach_all(&mut self, sink: &mut dyn Sink) -> Result<(), AttachError> {
         let shared = Arc::clone(&self.shared);
-        let surroundings = Surroundings { system: &shared.system, pid: self.pid() };
+        let surroundings = Surroundings { system: &shared.system, pid: self.pid(), mechanisms: self.parts.mechanisms };
         for (cookie, probe) in self.plan.probes.iter().enumerate() {
             let Some(program) = self.parts.programs.get(probe.program) else { continue };
             let target = attach::Target { program: program.as_fd(), cookie: cookie as u64 };

@@ -32,6 +32,8 @@ pub struct Environment {
     pub allow_unsafe: bool,
     /// Only this process is traced (`-p`).
     pub pid: Option<u32>,
+    /// Failed reads and lookups are told (`-k`).
+    pub read_warnings: bool,
     /// Whether this round widened a type.
     pub changed: bool,
     /// The round whose output counts: what is still unknown is an error now.

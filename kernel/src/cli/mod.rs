@@ -1,5 +1,6 @@
 //! The command line: what it takes, and which part of the program answers.
 
+mod arguments;
 mod doc;
 mod list;
 mod run;
@@ -11,6 +12,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
+
+use probebook_runtime::text::reason;
 
 use crate::install::{self, Destination};
 use crate::session::Notebook;
@@ -26,7 +29,12 @@ struct Command {
 #[derive(Subcommand)]
 enum Action {
     /// Run a script, as bpftrace does
-    Run(run::Arguments),
+    #[command(
+        help_template = arguments::HELP,
+        override_usage = arguments::USAGE,
+        args_override_self = true
+    )]
+    Run(Box<arguments::Arguments>),
     /// List probes: `probebook list 'tracepoint:syscalls:*'`
     List {
         /// A probe with wildcards; every probe type without it
@@ -63,8 +71,15 @@ struct Place {
 
 /// Runs the program.
 pub fn main() -> ExitCode {
-    match Command::parse().action {
-        Action::Run(arguments) => run::run(arguments),
+    let action = match Command::try_parse() {
+        Ok(command) => command.action,
+        Err(error) if std::env::args().nth(1).is_some_and(|word| word == "run") => {
+            return arguments::refuse::<Command>(&error);
+        }
+        Err(error) => error.exit(),
+    };
+    match action {
+        Action::Run(arguments) => run::run(&arguments),
         Action::List { pattern } => list::run(pattern.as_deref()),
         Action::Doc { name } => doc::run(name.as_deref()),
         Action::Install(place) => install_kernel(&place),
@@ -104,6 +119,17 @@ fn start_logging() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("PROBEBOOK_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}
+
+/// A script's name in messages, and its text; `-` is standard input.
+fn read_script(file: &str) -> Result<(String, String), String> {
+    if file == "-" {
+        let text = std::io::read_to_string(std::io::stdin()).map_err(|error| format!("standard input: {error}"))?;
+        return Ok(("stdin".to_string(), text));
+    }
+    let bytes = std::fs::read(file).map_err(|error| format!("failed to open file '{file}': {}", reason(&error)))?;
+    let text = String::from_utf8(bytes).map_err(|_| format!("{file} is not UTF-8 text"))?;
+    Ok((file.to_string(), text))
 }
 
 fn fail(message: &str) -> ExitCode {

@@ -2,80 +2,34 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use clap::{Args, ValueEnum};
 use probebook_compiler::diagnostics::{Diagnostic, Sources, render};
 use probebook_compiler::pipeline::Compiled;
 use probebook_compiler::semantics::named_parameters::NamedParameter;
+use probebook_compiler::syntax::{self, ast::SourceId};
+use probebook_runtime::text;
 use probebook_runtime::{Session, SessionOptions, StartOptions, Status, Trace, TraceHandle};
 
-use super::terminal::{Format, Terminal};
+use super::arguments::{self, Arguments, Mode, Stage};
+use super::terminal::Terminal;
 use crate::engine::{self, Definitions, PlanPlaces, Script};
 
-#[derive(Args)]
-pub struct Arguments {
-    /// Run this program instead of a file
-    #[arg(short = 'e', value_name = "PROGRAM")]
-    expression: Option<String>,
-    /// Start a command and trace while it runs
-    #[arg(short = 'c', long = "cmd", value_name = "COMMAND")]
-    command: Option<String>,
-    /// Trace this process
-    #[arg(short = 'p', long = "pid", value_name = "PID")]
-    pid: Option<String>,
-    /// text or json
-    #[arg(short = 'f', value_name = "FORMAT", default_value = "text")]
-    format: Format,
-    /// Write the output to a file
-    #[arg(short = 'o', value_name = "FILE")]
-    output: Option<PathBuf>,
-    /// Do not tell how many probes were attached
-    #[arg(short = 'q', long)]
-    quiet: bool,
-    /// How output is buffered
-    #[arg(short = 'B', value_name = "MODE", default_value = "full")]
-    buffering: Buffering,
-    /// Allow functions that change the traced system
-    #[arg(long = "unsafe")]
-    allow_unsafe: bool,
-    /// Tell how long each step took, and more about failures
-    #[arg(short = 'v', long)]
-    verbose: bool,
-    /// Do not show warnings of the compiler
-    #[arg(long)]
-    no_warnings: bool,
-    /// Compile only; attach nothing
-    #[arg(long)]
-    dry_run: bool,
-    /// Show an inner form: ir
-    #[arg(short = 'd', value_name = "STAGE")]
-    debug: Option<Stage>,
-    /// The script's file (- for standard input), unless -e is given; then its parameters
-    #[arg(value_name = "FILE [PARAMETER]", trailing_var_arg = false)]
-    rest: Vec<String>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Buffering {
-    Line,
-    Full,
-    None,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Stage {
-    Ir,
-}
-
 /// Runs the script to its end; the code is that of `exit()`, or 1 after an error.
-pub fn run(arguments: Arguments) -> ExitCode {
-    match run_script(&arguments) {
+pub fn run(arguments: &Arguments) -> ExitCode {
+    if arguments.version {
+        super::say(&arguments::version());
+        return ExitCode::SUCCESS;
+    }
+    if arguments.list {
+        return super::list::run(arguments.rest().first().map(String::as_str));
+    }
+    match arguments.check().map_err(Failure::Message).and_then(|()| run_script(arguments)) {
         Ok(code) => ExitCode::from(code),
         Err(Failure::Message(message)) => super::fail(&message),
         Err(Failure::Shown) => ExitCode::FAILURE,
@@ -97,22 +51,14 @@ impl From<io::Error> for Failure {
 
 /// The script's text with its name, and its parameters.
 fn load(arguments: &Arguments) -> Result<(String, String, &[String]), Failure> {
-    if let Some(program) = &arguments.expression {
-        return Ok(("stdin".to_string(), program.clone(), &arguments.rest));
+    if let Some(program) = arguments.program() {
+        return Ok(("stdin".to_string(), program, arguments.rest()));
     }
-    let Some((file, parameters)) = arguments.rest.split_first() else {
-        return Err(Failure::Message("no script: give a file, or a program with -e".to_string()));
+    let Some((file, parameters)) = arguments.rest().split_first() else {
+        return Err(Failure::Message("USAGE: filename or -e 'program' required.".to_string()));
     };
-    if file == "-" {
-        return Ok(("stdin".to_string(), io::read_to_string(io::stdin())?, parameters));
-    }
-    let bytes = std::fs::read(file).map_err(|error| {
-        let reason = error.to_string();
-        let reason = reason.split(" (os error").next().unwrap_or_default();
-        Failure::Message(format!("failed to open file '{file}': {reason}"))
-    })?;
-    let text = String::from_utf8(bytes).map_err(|_| Failure::Message(format!("{file} is not UTF-8 text")))?;
-    Ok((file.clone(), text, parameters))
+    let (name, text) = super::read_script(file).map_err(Failure::Message)?;
+    Ok((name, text, parameters))
 }
 
 /// Parameters with names (`--name=value`, which can only follow `--`), and the others.
@@ -131,9 +77,11 @@ fn named_parameters(parameters: &[String]) -> (Vec<NamedParameter>, Vec<String>)
 fn run_script(arguments: &Arguments) -> Result<u8, Failure> {
     let (name, text, parameters) = load(arguments)?;
     let (named, parameters) = named_parameters(parameters);
-    let pid = arguments.pid.as_deref().map(parse_pid).transpose()?;
     let mut sources = Sources::default();
     let source = sources.add(name, text);
+    if arguments.shows(Stage::Ast) {
+        show_tree(&sources, source)?;
+    }
     let session = Session::new(SessionOptions::default())?;
     let script = Script {
         sources: &sources,
@@ -142,37 +90,60 @@ fn run_script(arguments: &Arguments) -> Result<u8, Failure> {
         definitions: &Definitions::default(),
         parameters: &parameters,
         named: &named,
-        pid,
+        pid: arguments.pid,
         allow_unsafe: arguments.allow_unsafe,
+        flags: &arguments.flags(),
     };
+    let begun = Instant::now();
     let compiled = engine::compile(&session, &script).map_err(|diagnostics| show(&diagnostics, &sources))?;
     if !arguments.no_warnings {
         show(&compiled.warnings, &sources);
     }
-    if arguments.debug == Some(Stage::Ir) {
+    if arguments.shows(Stage::Types) {
         compiled.module.programs.iter().for_each(|program| super::say(&format!("{program}\n")));
     }
-    if arguments.dry_run {
-        return Ok(0);
+    if let Some(path) = &arguments.emit_elf {
+        return write_object(path, &compiled);
     }
-    if compiled.plan.probes.is_empty() {
-        return Err(Failure::Message("No probes to attach".to_string()));
+    match arguments.mode {
+        Some(Mode::Codegen) => Ok(0),
+        Some(Mode::CompilerBench) => measure(&session, &script, begun.elapsed()),
+        None if compiled.plan.probes.is_empty() => Err(Failure::Message("No probes to attach".to_string())),
+        None => trace(arguments, &session, compiled, &sources, source),
     }
-    trace(arguments, &session, compiled, &sources, source, pid)
 }
 
-/// A process number, with bpftrace's words for what is none.
-fn parse_pid(text: &str) -> Result<u32, Failure> {
-    text.parse().map_err(|_| {
-        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-        let rest = text.get(digits..).unwrap_or_default();
-        let problem = if digits > 0 && !rest.is_empty() {
-            format!("invalid trailing bytes: {text}")
-        } else {
-            format!("invalid integer: {text}")
-        };
-        Failure::Message(format!("Failed to parse pid: {problem}"))
-    })
+/// `-d ast`
+fn show_tree(sources: &Sources, source: SourceId) -> Result<(), Failure> {
+    let text = sources.get(source).map_or("", |source| source.text.as_str());
+    let tree = syntax::parse(text, source).map_err(|diagnostics| show(&diagnostics, sources))?;
+    super::say(&format!("{tree:#?}\n"));
+    Ok(())
+}
+
+/// `--emit-elf`
+fn write_object(path: &Path, compiled: &Compiled) -> Result<u8, Failure> {
+    std::fs::write(path, &compiled.plan.object).map_err(|error| cannot_open(path, &error))?;
+    Ok(0)
+}
+
+fn cannot_open(path: &Path, error: &io::Error) -> Failure {
+    Failure::Message(format!("Failed to open output file: \"{}\": {}", path.display(), text::reason(error)))
+}
+
+/// `--mode compiler-bench`: the first time, and the best and the middle of many.
+fn measure(session: &Session, script: &Script, first: Duration) -> Result<u8, Failure> {
+    const TIMES: usize = 20;
+    let once = || {
+        let begun = Instant::now();
+        engine::compile(session, script).map(|_| begun.elapsed()).map_err(|errors| show(&errors, script.sources))
+    };
+    let mut times = (0..TIMES).map(|_| once()).collect::<Result<Vec<_>, _>>()?;
+    times.sort();
+    let (best, middle) = (times.first().copied(), times.get(TIMES / 2).copied());
+    let (best, middle) = (best.unwrap_or(first), middle.unwrap_or(first));
+    super::say(&format!("compile: first {first:?}, then {middle:?} (best {best:?}, {TIMES} times)\n"));
+    Ok(0)
 }
 
 /// Prints diagnostics as bpftrace does.
@@ -188,30 +159,34 @@ fn trace(
     session: &Session,
     compiled: Compiled,
     sources: &Sources,
-    source: probebook_compiler::syntax::ast::SourceId,
-    pid: Option<u32>,
+    source: SourceId,
 ) -> Result<u8, Failure> {
     let places = PlanPlaces::of(&compiled.plan);
     let print_maps = compiled.plan.settings.print_maps_on_exit;
     let probes = compiled.plan.probes.len();
     let text_options = session.text_options(&compiled.plan);
     let out: Box<dyn Write> = match &arguments.output {
-        Some(path) => Box::new(File::create(path).map_err(|e| Failure::Message(format!("{}: {e}", path.display())))?),
+        Some(path) => Box::new(File::create(path).map_err(|error| cannot_open(path, &error))?),
         None => Box::new(io::stdout()),
     };
     let mut terminal = Terminal::new(out, arguments.format, arguments.buffering, text_options, sources);
     terminal.warnings = !arguments.no_warnings;
     let options = StartOptions {
-        pid,
+        pid: arguments.pid,
         child: arguments.command.clone(),
         capture_child_output: false,
         allow_unsafe: arguments.allow_unsafe,
+        mechanisms: arguments.mechanisms(),
     };
     let mut trace = session
         .start(compiled.plan, options)
         .map_err(|error| show(&[engine::start_failure(&error, &places, sources, source)], sources))?;
     watch_signals(trace.handle())?;
     let failed = |error| show(&[engine::trace_failure(&error, &places, source)], sources);
+    if arguments.dry_run {
+        trace.try_attach(&mut terminal).map_err(failed)?;
+        return Ok(0);
+    }
     // bpftrace tells the number of probes before anything that `begin` prints.
     terminal.hold();
     let mut status = trace.run_begin(&mut terminal).map_err(failed)?;

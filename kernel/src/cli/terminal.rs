@@ -3,21 +3,14 @@
 use std::io::{BufWriter, Write};
 use std::time::{Duration, Instant};
 
-use clap::ValueEnum;
 use probebook_compiler::diagnostics::Sources;
 use probebook_compiler::syntax::ast::Span;
 use probebook_runtime::events::{LossKind, LossReport, MapPrint, Severity, Sink, TextSource};
 use probebook_runtime::text::{self, TextOptions, json};
 use probebook_runtime::value::Value;
 
-use super::run::Buffering;
+use super::arguments::{Buffering, Format};
 use crate::engine::loss_text;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    Text,
-    Json,
-}
 
 /// The sink of `probebook run`.
 pub struct Terminal<'a> {

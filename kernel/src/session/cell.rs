@@ -13,7 +13,7 @@ use super::errors;
 use super::magics::RunOptions;
 use super::notebook::Notebook;
 use super::notebook_sink::NotebookSink;
-use crate::engine::{self, PlanPlaces, Script};
+use crate::engine::{self, Flags, PlanPlaces, Script};
 use crate::jupyter::{ErrorReport, ExecuteRequest, Output};
 
 /// A trace between its start and its end, with everything that it needs.
@@ -88,9 +88,18 @@ impl Notebook {
         drop(state);
         let compile = |live_maps: &[_]| {
             let (parameters, named) = (&run.parameters, &run.named);
-            let definitions = &definitions;
-            let script =
-                Script { sources, source, live_maps, definitions, parameters, named, pid: run.pid, allow_unsafe };
+            let (definitions, flags) = (&definitions, &Flags::default());
+            let script = Script {
+                sources,
+                source,
+                live_maps,
+                definitions,
+                parameters,
+                named,
+                pid: run.pid,
+                allow_unsafe,
+                flags,
+            };
             engine::compile_and_prepare(&self.session, &script)
         };
         let result = match compile(&all) {
@@ -136,8 +145,13 @@ impl Notebook {
         let state = self.state();
         let (allow_unsafe, print) = (state.allow_unsafe, state.print);
         drop(state);
-        let options =
-            StartOptions { pid: run.pid, child: run.command.clone(), capture_child_output: true, allow_unsafe };
+        let options = StartOptions {
+            pid: run.pid,
+            child: run.command.clone(),
+            capture_child_output: true,
+            allow_unsafe,
+            ..StartOptions::default()
+        };
         let noted = Plan { maps: plan.maps.clone(), ..Plan::default() };
         let started = match maps {
             Some(maps) => self.session.start_with(plan, maps, options),

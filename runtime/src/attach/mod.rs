@@ -36,6 +36,26 @@ pub struct Surroundings<'a> {
     pub system: &'a System,
     /// Only this process is of interest (`-p`, `-c`).
     pub pid: Option<u32>,
+    pub mechanisms: Mechanisms,
+}
+
+/// Which of several ways to attach are open; the kernel may know fewer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mechanisms {
+    /// One link for many kprobes.
+    pub kprobe_multi: bool,
+    /// One program for a kprobe and its kretprobe.
+    pub kprobe_session: bool,
+    /// One link for many uprobes.
+    pub uprobe_multi: bool,
+    /// A USDT semaphore is raised in every process that has the file mapped.
+    pub usdt_file_activation: bool,
+}
+
+impl Default for Mechanisms {
+    fn default() -> Mechanisms {
+        Mechanisms { kprobe_multi: true, kprobe_session: true, uprobe_multi: true, usdt_file_activation: false }
+    }
 }
 
 /// A program, and what its `bpf_get_attach_cookie` gives at this probe.

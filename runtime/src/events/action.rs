@@ -194,7 +194,10 @@ fn cat(path: &str, limit: u64, sink: &mut dyn Sink) {
     let mut content = Vec::new();
     match File::open(path).and_then(|file| file.take(limit).read_to_end(&mut content)) {
         Ok(_) => sink.text(TextSource::Cat, &content),
-        Err(error) => sink.message(Severity::Error, &format!("failed to open file '{path}': {error}"), None),
+        Err(error) => {
+            let text = format!("failed to open file '{path}' ({})", text::reason(&error));
+            sink.message(Severity::Error, &text, None);
+        }
     }
 }
 

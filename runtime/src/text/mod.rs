@@ -41,3 +41,9 @@ impl Default for TextOptions {
         TextOptions { truncation_trailer: "..".into(), time_zone: TimeZone::system() }
     }
 }
+
+/// What went wrong with a system call, as strerror(3) says it.
+pub fn reason(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_owned()
+}

@@ -225,6 +225,9 @@ fn definitions_hold_for_later_cells() {
             variables: &[],
             pid: None,
             allow_unsafe: false,
+            include_dirs: &[],
+            include_files: &[],
+            read_warnings: false,
             options: Default::default(),
         })
     };
