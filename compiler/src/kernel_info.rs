@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::files::{Files, NoFiles};
 use crate::types::{EnumType, StructType, Type};
 
 /// Something could not be read; the text says what, why, and the remedy.
@@ -80,4 +81,9 @@ pub trait KernelInfo: Send + Sync {
 
     /// Device and inode of our PID namespace; `None` if it is the initial one.
     fn pid_namespace(&self) -> Option<(u64, u64)>;
+
+    /// The files that scripts name.
+    fn files(&self) -> &dyn Files {
+        &NoFiles
+    }
 }

@@ -5,6 +5,7 @@
 
 pub mod codegen;
 pub mod diagnostics;
+pub mod files;
 pub mod ir;
 pub mod ir_text;
 pub mod kernel_info;

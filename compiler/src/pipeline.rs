@@ -7,10 +7,10 @@ use crate::diagnostics::{Diagnostic, Sources};
 use crate::ir::Module;
 use crate::kernel_info::KernelInfo;
 use crate::plan::{Plan, Settings};
-use crate::semantics::c_types::{self, CTypes};
+use crate::semantics::c_types::{self, CTypes, Surroundings};
 use crate::semantics::environment::{Declaration, Environment, LiveMap};
 use crate::semantics::named_parameters::{self, NamedParameter};
-use crate::semantics::{self, Analysis, macros};
+use crate::semantics::{self, Analysis, c_macros, imports, macros};
 use crate::syntax;
 use crate::syntax::ast::{Macro, SourceId, Span};
 
@@ -81,10 +81,14 @@ pub fn compile(request: &Request) -> Result<Compiled, Vec<Diagnostic>> {
 pub fn analyse(request: &Request) -> Result<Analysed, Vec<Diagnostic>> {
     let text = request.sources.get(request.source).map_or("", |source| source.text.as_str());
     let mut script = syntax::parse(text, request.source)?;
+    imports::include(&mut script, request.include_files);
+    imports::resolve(&mut script, request.source, request.sources, request.info.files())?;
     passed(macros::expand(&mut script, request.macros))?;
     passed(named_parameters::check(&mut script, request.named, request.source))?;
     let mut environment = environment(request);
-    c_types::read(&script.c_definitions, &mut environment.c_types, request.info)?;
+    let around = Surroundings { sources: request.sources, info: request.info, include_dirs: request.include_dirs };
+    c_types::read(&script.c_definitions, &mut environment.c_types, &around)?;
+    passed(c_macros::expand(&mut script, &environment.c_types, request.info))?;
     let analysis = semantics::analyse(&script, &mut environment, request.info, request.pid)?;
     let declarations = environment.declarations();
     let c_types = std::mem::take(&mut environment.c_types);
@@ -194,7 +198,7 @@ mod tests {
         assert_eq!(id_of("nosuch:x { }"), "unknown-probe-type");
         assert_eq!(id_of("begin { break; }"), "outside-loop");
         assert_eq!(id_of("begin { print(1 / 0); }"), "division-by-zero");
-        assert_eq!(id_of("import \"m.bt\"; begin { }"), "not-supported-yet");
+        assert_eq!(id_of("import \"m.bt\"; begin { }"), "unknown-import");
     }
 
     #[test]

@@ -4,6 +4,9 @@
 
 pub mod render;
 
+use std::path::Path;
+use std::sync::OnceLock;
+
 use crate::syntax::ast::{SourceId, Span};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +75,15 @@ impl Diagnostic {
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
     files: Vec<Source>,
+    /// What the compiler has read on its way ([`Sources::attach`]): a list, so that a text stays
+    /// where it is while others refer to it.
+    attached: OnceLock<Box<Attached>>,
+}
+
+#[derive(Clone, Debug)]
+struct Attached {
+    source: Source,
+    next: OnceLock<Box<Attached>>,
 }
 
 /// One text and what it is called: `In [7]`, `stdin`, `opensnoop.bt`.
@@ -81,14 +93,66 @@ pub struct Source {
     pub text: String,
 }
 
+impl Source {
+    /// The folder that paths in it start from; empty for the current one.
+    pub fn folder(&self) -> &Path {
+        Path::new(&self.name).parent().unwrap_or(Path::new(""))
+    }
+}
+
 impl Sources {
     pub fn add(&mut self, name: impl Into<String>, text: impl Into<String>) -> SourceId {
+        let mut attached = self.attached.take();
+        while let Some(one) = attached {
+            self.files.push(one.source);
+            attached = one.next.into_inner();
+        }
         self.files.push(Source { name: name.into(), text: text.into() });
         SourceId(self.files.len() as u32 - 1)
     }
 
+    /// Adds a text that compilation came upon: an imported or included file.
+    pub fn attach(&self, name: impl Into<String>, text: impl Into<String>) -> SourceId {
+        let source = Source { name: name.into(), text: text.into() };
+        let mut new = Box::new(Attached { source, next: OnceLock::new() });
+        let mut index = self.files.len() as u32;
+        let mut place = &self.attached;
+        loop {
+            match place.get() {
+                Some(taken) => place = &taken.next,
+                None => match place.set(new) {
+                    Ok(()) => return SourceId(index),
+                    // Another thread was faster.
+                    Err(back) => {
+                        new = back;
+                        continue;
+                    }
+                },
+            }
+            index += 1;
+        }
+    }
+
     pub fn get(&self, id: SourceId) -> Option<&Source> {
-        self.files.get(id.0 as usize)
+        let index = id.0 as usize;
+        let Some(mut behind) = index.checked_sub(self.files.len()) else { return self.files.get(index) };
+        let mut attached = self.attached.get()?;
+        while behind > 0 {
+            attached = attached.next.get()?;
+            behind -= 1;
+        }
+        Some(&attached.source)
+    }
+
+    /// How many texts there are.
+    pub fn count(&self) -> usize {
+        let mut count = self.files.len();
+        let mut place = &self.attached;
+        while let Some(one) = place.get() {
+            count += 1;
+            place = &one.next;
+        }
+        count
     }
 
     /// Line and column of a span's start, both from 1; columns count characters.
@@ -106,5 +170,27 @@ impl Sources {
         let (line, column) = self.position(span);
         let name = self.get(span.source).map_or("?", |s| s.name.as_str());
         format!("{name}:{line}:{column}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attached_texts_keep_their_numbers() {
+        let mut sources = Sources::default();
+        let cell = sources.add("In [1]", "cell");
+        let first = sources.attach("a/x.bt", "first");
+        let second = sources.attach("y.h", "second");
+        let name = |sources: &Sources, id| sources.get(id).map(|source| source.name.clone());
+        assert_eq!(name(&sources, second).as_deref(), Some("y.h"));
+        assert_eq!(sources.count(), 3);
+        let later = sources.clone().add("In [2]", "");
+        sources.add("In [2]", "");
+        assert_eq!((cell.0, first.0, second.0, later.0), (0, 1, 2, 3));
+        assert_eq!(name(&sources, first).as_deref(), Some("a/x.bt"));
+        assert_eq!(name(&sources, SourceId(4)), None);
+        assert_eq!(sources.get(first).map(Source::folder), Some(Path::new("a")));
     }
 }

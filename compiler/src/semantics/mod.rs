@@ -1,12 +1,14 @@
 //! From syntax tree to typed programs and the plan around them.
 
 pub mod arch;
+pub mod c_macros;
 pub mod c_types;
 pub mod config;
 pub mod environment;
 #[cfg(test)]
 pub mod fake;
 pub mod format_string;
+pub mod imports;
 pub mod lower;
 pub mod macros;
 pub mod named_parameters;

@@ -91,9 +91,6 @@ fn refuse_planned(script: &Script, diagnostics: &mut Vec<Diagnostic>) {
     let mut refuse = |what: &str, span| {
         diagnostics.push(Diagnostic::error("not-supported-yet", span, format!("{what} is not supported yet")));
     };
-    for import in &script.imports {
-        refuse("import", import.span);
-    }
     for item in &script.items {
         match item {
             Item::Subprogram(item) => refuse("a function definition", item.span),

@@ -23,6 +23,8 @@ pub(super) type Built<T> = Result<T, Halt>;
 pub(super) struct Builder<'i> {
     pub(super) text: &'i str,
     source: SourceId,
+    /// Where the text begins in its source.
+    base: usize,
     next_id: u32,
     nesting: usize,
     /// Height of what has been built in the current [`Builder::nested`] or [`Builder::child`].
@@ -31,8 +33,8 @@ pub(super) struct Builder<'i> {
 }
 
 impl<'i> Builder<'i> {
-    pub(super) fn new(text: &'i str, source: SourceId) -> Self {
-        Self { text, source, next_id: 0, nesting: 0, height: 0, diagnostics: Vec::new() }
+    pub(super) fn new(text: &'i str, source: SourceId, base: usize, next_id: u32) -> Self {
+        Self { text, source, base, next_id, nesting: 0, height: 0, diagnostics: Vec::new() }
     }
 
     /// The tree of a whole parse.
@@ -44,6 +46,13 @@ impl<'i> Builder<'i> {
         }
         script.next_id = self.next_id;
         Ok(script)
+    }
+
+    /// The tree of one expression, and the next free node number.
+    pub(super) fn lone_expression(mut self, pairs: Pairs<'i>) -> Option<(Expr, u32)> {
+        let whole = pairs.flat_map(parts).next()?;
+        let expression = self.expression(whole).ok()?;
+        self.diagnostics.is_empty().then_some((expression, self.next_id))
     }
 
     pub(super) fn complain(&mut self, diagnostic: Diagnostic) {
@@ -107,6 +116,7 @@ impl<'i> Builder<'i> {
 
     pub(super) fn range(&self, start: usize, end: usize) -> Span {
         // `parse` refuses texts that 32 bits cannot address.
+        let (start, end) = (self.base + start, self.base + end);
         Span { source: self.source, start: start as u32, end: end as u32 }
     }
 

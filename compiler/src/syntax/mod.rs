@@ -17,4 +17,4 @@ mod types;
 
 pub use attach_points::with_parameters;
 pub use completeness::{Completeness, completeness};
-pub use parser::parse;
+pub use parser::{parse, parse_after, parse_expression};

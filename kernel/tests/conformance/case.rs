@@ -55,6 +55,8 @@ pub struct Case {
     pub stderr_lacks: Vec<String>,
     /// What the file `{{dir}}/out` must hold.
     pub file: Option<String>,
+    /// Files that lie in `{{dir}}` before the script starts: path and text.
+    pub writes: Vec<(String, String)>,
 }
 
 impl Case {
@@ -172,7 +174,10 @@ fn finish(case: Option<&mut Case>, section: Option<(usize, String, String)>) -> 
         "lacks" => case.lacks = lines(),
         "stderr" => case.stderr = lines(),
         "stderr-lacks" => case.stderr_lacks = lines(),
-        _ => return Err(format!("line {line}: unknown section: {name}")),
+        other => match other.strip_prefix("write ") {
+            Some(path) => case.writes.push((path.trim().to_owned(), body)),
+            None => return Err(format!("line {line}: unknown section: {name}")),
+        },
     }
     Ok(())
 }
@@ -180,7 +185,7 @@ fn finish(case: Option<&mut Case>, section: Option<(usize, String, String)>) -> 
 #[test]
 fn a_case_is_read_with_its_attributes_and_sections() {
     let text = "# words\n=== one\nargs: -q -p '1 2'\ntimeout: 250ms\n--- script\nbegin { }\n\n--- expect\na\n\nb\n\n\
-                === two\nexit: 3\n--- script\nend { }\n";
+                === two\nexit: 3\n--- write d/x.h\nint x;\n--- script\nend { }\n";
     let cases = parse("topic", text).expect("well formed");
     assert_eq!(cases.len(), 2);
     assert_eq!(cases[0].title(), "topic: one");
@@ -189,6 +194,7 @@ fn a_case_is_read_with_its_attributes_and_sections() {
     assert_eq!(cases[0].script, "begin { }");
     assert_eq!(cases[0].expect.as_deref(), Some("a\n\nb"));
     assert_eq!((cases[1].line, cases[1].exit), (13, Some(3)));
+    assert_eq!(cases[1].writes, [("d/x.h".to_owned(), "int x;".to_owned())]);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
@@ -81,6 +82,9 @@ pub fn run(case: &Case, place: &Place) -> Result<Run, String> {
     let mut command = Command::new(std::env::var("PROBEBOOK").unwrap_or(env!("CARGO_BIN_EXE_probebook").into()));
     command.env_remove("LD_LIBRARY_PATH");
     command.arg("run").args(case.args.iter().map(|argument| fill(argument)));
+    for (path, text) in &case.writes {
+        write(&folder.path().join(path), &fill(text)).map_err(|error| format!("{path}: {error}"))?;
+    }
     let script = fill(&case.script);
     if case.by_file {
         std::fs::write(folder.path().join("script.bt"), script).map_err(|error| error.to_string())?;
@@ -96,6 +100,14 @@ pub fn run(case: &Case, place: &Place) -> Result<Run, String> {
     let (stdout, stderr, code) = watch(case, Group::spawn(&mut command)?, during.as_deref())?;
     let file = std::fs::read_to_string(folder.path().join("out")).ok();
     Ok(Run { stdout, stderr, code, file, blanks })
+}
+
+/// Writes a file and the folders around it.
+fn write(path: &Path, text: &str) -> std::io::Result<()> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    std::fs::write(path, format!("{text}\n"))
 }
 
 /// A text with its blanks, such as `{{pid}}`, filled in.

@@ -6,9 +6,11 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use probebook_compiler::files::Files;
 use probebook_compiler::kernel_info::{KernelInfo, Unavailable, UserBinary};
 use probebook_compiler::types::{EnumType, StructType, Type};
 
+use super::files::Disk;
 use super::{System, libraries};
 
 /// The initial PID namespace's inode (`PROC_PID_INIT_INO` in `linux/proc_ns.h`).
@@ -91,6 +93,10 @@ impl KernelInfo for System {
     fn pid_namespace(&self) -> Option<(u64, u64)> {
         let namespace = fs::metadata("/proc/self/ns/pid").ok()?;
         (namespace.ino() != INITIAL_PID_NAMESPACE).then(|| (namespace.dev(), namespace.ino()))
+    }
+
+    fn files(&self) -> &dyn Files {
+        &Disk
     }
 }
 

@@ -3,6 +3,7 @@
 mod btf;
 mod cpus;
 mod elf;
+mod files;
 mod kallsyms;
 mod kernel_info;
 mod libraries;

@@ -73,7 +73,7 @@ fn named(name: &str, span: Span, scope: Scope) -> Value {
     if let Some((_, value)) = scope.enumerators.iter().find(|(it, _)| it == name) {
         return Ok(i128::from(*value));
     }
-    if let Some(found) = scope.types.macros.get(name) {
+    if let Some(found) = scope.types.macros.get(name).filter(|found| found.parameters.is_none()) {
         let Some(depth) = scope.depth.checked_sub(1) else {
             return Err(Diagnostic::error("invalid-constant", span, format!("{name} is defined by itself")));
         };

@@ -7,6 +7,7 @@
 
 mod constants;
 mod ctype;
+mod known_headers;
 mod layout;
 mod parser;
 mod preprocessor;
@@ -16,9 +17,10 @@ mod tests;
 mod tree;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::diagnostics::Diagnostic;
+use crate::diagnostics::{Diagnostic, Sources};
 use crate::kernel_info::KernelInfo;
 use crate::syntax::ast::{CDefinition, SourceId, Span};
 use crate::types::{EnumType, StructType, Type};
@@ -49,9 +51,37 @@ struct Structure {
 
 /// What `#define` gave a name, as text: it is read when it is used.
 #[derive(Clone, Debug)]
-struct Macro {
-    text: String,
-    span: Span,
+pub struct Macro {
+    /// `None`: it stands alone, without parentheses.
+    pub parameters: Option<Vec<String>>,
+    pub text: String,
+    /// Where the text stands; of a header's macro the `#include`.
+    pub span: Span,
+    /// `file:line:column`, if the text is not among the sources.
+    pub place: Option<String>,
+}
+
+impl Macro {
+    /// One that stands for a constant.
+    fn constant(text: &str, span: Span) -> Macro {
+        Macro { parameters: None, text: text.to_owned(), span, place: None }
+    }
+}
+
+/// What definitions may refer to.
+#[derive(Clone, Copy)]
+pub struct Surroundings<'a> {
+    pub sources: &'a Sources,
+    pub info: &'a dyn KernelInfo,
+    /// Folders in which headers are looked for first.
+    pub include_dirs: &'a [PathBuf],
+}
+
+impl Surroundings<'_> {
+    /// Whether the kernel describes its types.
+    fn have_btf(&self) -> bool {
+        self.info.struct_type("struct task_struct").is_some()
+    }
 }
 
 /// What a macro stands for in a script.
@@ -62,10 +92,14 @@ pub enum MacroValue {
 }
 
 /// Reads a script's C definitions; all that is wrong with them is reported together.
-pub fn read(definitions: &[CDefinition], types: &mut CTypes, info: &dyn KernelInfo) -> Result<(), Vec<Diagnostic>> {
-    let mut diagnostics = Vec::new();
-    preprocessor::read(definitions, types, info, &mut diagnostics);
-    if diagnostics.is_empty() { Ok(()) } else { Err(diagnostics) }
+pub fn read(definitions: &[CDefinition], types: &mut CTypes, around: &Surroundings) -> Result<(), Vec<Diagnostic>> {
+    if definitions.is_empty() {
+        return Ok(());
+    }
+    let mut own = types.clone();
+    preprocessor::read(definitions, &mut own, around).map_err(|problems| problems.diagnostics)?;
+    *types = own;
+    Ok(())
 }
 
 impl CTypes {
@@ -108,6 +142,20 @@ impl CTypes {
     pub fn macro_value(&self, name: &str, info: &dyn KernelInfo) -> Option<Result<MacroValue, Diagnostic>> {
         let found = self.macros.get(name)?;
         Some(constants::macro_value(self, info, found, LONGEST_CHAIN))
+    }
+
+    /// A macro by name.
+    pub fn find_macro(&self, name: &str) -> Option<&Macro> {
+        self.macros.get(name)
+    }
+
+    pub fn has_macros(&self) -> bool {
+        !self.macros.is_empty()
+    }
+
+    /// Whether a macro stands for a type.
+    pub fn names_type(&self, name: &str, info: &dyn KernelInfo) -> bool {
+        reader::macro_type(self, info, name).is_some()
     }
 
     /// Names of constants and macros, for suggestions.

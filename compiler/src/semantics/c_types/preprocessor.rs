@@ -1,20 +1,45 @@
 //! The directives between definitions: `#define`, `#undef`, `#include`, `#if` and its kin.
 
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
 use crate::diagnostics::Diagnostic;
-use crate::kernel_info::KernelInfo;
-use crate::syntax::ast::{CDefinition, CDefinitionKind, Span};
+use crate::syntax;
+use crate::syntax::ast::{CDefinition, CDefinitionKind, Script, Span};
 
 use super::constants::{self, Scope};
 use super::parser::{self, Text};
 use super::reader::Reader;
-use super::{CTypes, Macro};
+use super::{CTypes, Macro, Surroundings, known_headers};
 
 /// Defined where the kernel describes its types, as bpftrace defines it.
-const HAVE_BTF: &str = "BPFTRACE_HAVE_BTF";
+pub const HAVE_BTF: &str = "BPFTRACE_HAVE_BTF";
 /// Folders of kernel headers, whose types BTF gives.
 const KERNEL_HEADERS: [&str; 6] = ["linux/", "net/", "uapi/", "asm/", "asm-generic/", "scsi/"];
-/// Headers of which scripts want only types that are known anyway.
-const KNOWN_HEADERS: [&str; 5] = ["stdint.h", "stdbool.h", "stddef.h", "inttypes.h", "sys/types.h"];
+/// How deep headers may include one another.
+const DEEPEST: usize = 32;
+
+/// Why definitions could not be read.
+#[derive(Debug)]
+pub struct Problems {
+    pub diagnostics: Vec<Diagnostic>,
+    /// What is wrong, or what this reader does not know, may be known to a C compiler.
+    pub beyond: bool,
+}
+
+/// What is wrong with one definition.
+enum Problem {
+    Wrong(Diagnostic),
+    /// Only a C compiler can tell; the diagnostic is for where there is none.
+    Beyond(Diagnostic),
+}
+
+impl From<Diagnostic> for Problem {
+    fn from(diagnostic: Diagnostic) -> Problem {
+        // A C compiler may know more of the grammar.
+        if diagnostic.id == "c-syntax" { Problem::Beyond(diagnostic) } else { Problem::Wrong(diagnostic) }
+    }
+}
 
 /// One `#if` that has not ended.
 struct Branch {
@@ -25,39 +50,62 @@ struct Branch {
     taken: bool,
 }
 
-struct Preprocessor<'a, 'd> {
+struct Preprocessor<'a> {
     reader: Reader<'a>,
-    diagnostics: &'d mut Vec<Diagnostic>,
+    around: &'a Surroundings<'a>,
+    problems: Problems,
     branches: Vec<Branch>,
     have_btf: bool,
+    /// How many headers are being read.
+    depth: usize,
+    /// Headers that want to be read once.
+    once: BTreeSet<PathBuf>,
 }
 
 /// Reads definitions in their order.
-pub fn read(definitions: &[CDefinition], types: &mut CTypes, info: &dyn KernelInfo, diagnostics: &mut Vec<Diagnostic>) {
-    if definitions.is_empty() {
-        return;
-    }
-    let have_btf = info.struct_type("struct task_struct").is_some();
-    let reader = Reader::new(types, info);
-    let mut preprocessor = Preprocessor { reader, diagnostics, branches: Vec::new(), have_btf };
-    for definition in definitions {
-        let result = preprocessor.definition(definition);
-        if let Err(diagnostic) = result {
-            preprocessor.diagnostics.push(diagnostic);
-        }
-    }
-    let open =
-        preprocessor.branches.iter().map(|branch| Diagnostic::error("c-syntax", branch.opened, "this has no #endif"));
-    preprocessor.diagnostics.extend(open);
+pub fn read(definitions: &[CDefinition], types: &mut CTypes, around: &Surroundings) -> Result<(), Problems> {
+    let mut preprocessor = Preprocessor {
+        reader: Reader::new(types, around.info),
+        around,
+        problems: Problems { diagnostics: Vec::new(), beyond: false },
+        branches: Vec::new(),
+        have_btf: around.have_btf(),
+        depth: 0,
+        once: BTreeSet::new(),
+    };
+    preprocessor.definitions(definitions);
+    let problems = preprocessor.problems;
+    if problems.diagnostics.is_empty() { Ok(()) } else { Err(problems) }
 }
 
-impl Preprocessor<'_, '_> {
-    fn definition(&mut self, definition: &CDefinition) -> Result<(), Diagnostic> {
+impl Preprocessor<'_> {
+    /// The definitions of one text; conditionals end where they began.
+    fn definitions(&mut self, definitions: &[CDefinition]) {
+        let outside = self.branches.len();
+        for definition in definitions {
+            let result = self.definition(definition, outside);
+            match result {
+                Ok(()) => {}
+                Err(Problem::Wrong(diagnostic)) => self.problems.diagnostics.push(diagnostic),
+                Err(Problem::Beyond(diagnostic)) => {
+                    self.problems.beyond = true;
+                    self.problems.diagnostics.push(diagnostic);
+                }
+            }
+        }
+        let open = self
+            .branches
+            .drain(outside..)
+            .map(|branch| Diagnostic::error("c-syntax", branch.opened, "this has no #endif"));
+        self.problems.diagnostics.extend(open);
+    }
+
+    fn definition(&mut self, definition: &CDefinition, outside: usize) -> Result<(), Problem> {
         let CDefinitionKind::Preprocessor(directive) = &definition.kind else {
             if !self.active() {
                 return Ok(());
             }
-            return self.reader.definition(Text { text: &definition.text, span: definition.span });
+            return Ok(self.reader.definition(Text { text: &definition.text, span: definition.span })?);
         };
         let rest = rest_of(definition, directive);
         match directive.as_str() {
@@ -69,25 +117,30 @@ impl Preprocessor<'_, '_> {
                 let condition = self.active() && self.condition(rest)?;
                 self.open(definition.span, condition);
             }
+            "elif" | "else" | "endif" if self.branches.len() <= outside => {
+                let message = format!("#{directive} without #if");
+                return Err(Problem::Wrong(Diagnostic::error("c-syntax", definition.span, message)));
+            }
             "elif" => {
                 let wanted = self.branches.last().is_some_and(|branch| !branch.taken);
                 let condition = wanted && self.condition(rest)?;
-                self.switch(definition.span, condition)?;
+                self.switch(condition);
             }
-            "else" => self.switch(definition.span, true)?,
-            "endif" => {
-                self.branches.pop().ok_or_else(|| unopened(definition.span, "#endif"))?;
-            }
+            "else" => self.switch(true),
+            "endif" => _ = self.branches.pop(),
             _ if !self.active() => {}
             "define" => self.define(rest)?,
-            "undef" => {
-                self.reader.types.macros.remove(rest.text.trim());
-            }
+            "undef" => _ = self.reader.types.macros.remove(rest.text.trim()),
             "include" => self.include(definition.span, rest.text)?,
+            "error" => {
+                let message = format!("#error {}", rest.text);
+                return Err(Problem::Wrong(Diagnostic::error("c-error", definition.span, message)));
+            }
             "" => {}
+            "pragma" if rest.text == "once" => {}
             other => {
-                let message = format!("#{other} is not supported yet");
-                return Err(Diagnostic::error("not-supported-yet", definition.span, message));
+                let message = format!("#{other} needs a C compiler");
+                return Err(Problem::Beyond(Diagnostic::error("needs-libclang", definition.span, message)));
             }
         }
         Ok(())
@@ -103,11 +156,10 @@ impl Preprocessor<'_, '_> {
         self.branches.push(Branch { opened, active: outside && condition, taken: !outside || condition });
     }
 
-    fn switch(&mut self, span: Span, condition: bool) -> Result<(), Diagnostic> {
-        let branch = self.branches.last_mut().ok_or_else(|| unopened(span, "#else"))?;
+    fn switch(&mut self, condition: bool) {
+        let Some(branch) = self.branches.last_mut() else { return };
         branch.active = !branch.taken && condition;
         branch.taken |= condition;
-        Ok(())
     }
 
     fn is_defined(&self, name: &str) -> bool {
@@ -125,7 +177,7 @@ impl Preprocessor<'_, '_> {
         let mut types = self.reader.types.clone();
         for name in [HAVE_BTF, "__linux__", "__LP64__", "__x86_64__", "__aarch64__"] {
             if self.is_defined(name) {
-                types.macros.insert(name.to_owned(), Macro { text: "1".into(), span: text.span });
+                types.macros.insert(name.to_owned(), Macro::constant("1", text.span));
             }
         }
         let scope = Scope { unknown_is_zero: true, ..Scope::new(&types, self.reader.info) };
@@ -138,35 +190,84 @@ impl Preprocessor<'_, '_> {
         if name.is_empty() {
             return Err(Diagnostic::error("c-syntax", rest.span, "expected a name after #define"));
         }
-        if value.starts_with('(') {
-            let message = format!("a C macro with parameters is not supported yet: {name}");
-            return Err(Diagnostic::error("not-supported-yet", rest.span, message)
-                .hint("bpftrace's own macros can do this: macro name(x) { … }"));
-        }
+        let (parameters, value) = match value.strip_prefix('(') {
+            None => (None, value),
+            Some(list) => {
+                let (list, value) = list.split_once(')').ok_or_else(|| {
+                    Diagnostic::error("c-syntax", rest.span, format!("the parameters of {name} have no end"))
+                })?;
+                let names = list.split(',').map(|parameter| parameter.trim().to_owned());
+                (Some(names.filter(|parameter| !parameter.is_empty()).collect()), value)
+            }
+        };
         let value = value.trim_start();
-        let span = Span { start: rest.span.start + (rest.text.len() - value.len()) as u32, ..rest.span };
-        self.reader.types.macros.insert(name.to_owned(), Macro { text: value.to_owned(), span });
+        let start = rest.span.start + (rest.text.len() - value.len()) as u32;
+        let span = Span { start, end: start + value.len() as u32, ..rest.span };
+        self.reader.types.macros.insert(name.to_owned(), Macro { parameters, text: joined(value), span, place: None });
         Ok(())
     }
 
-    fn include(&self, span: Span, path: &str) -> Result<(), Diagnostic> {
-        let path = path.trim().trim_matches(['<', '>', '"']);
-        let of_kernel = KERNEL_HEADERS.iter().any(|folder| path.starts_with(folder));
-        if KNOWN_HEADERS.contains(&path) || of_kernel && self.have_btf {
+    /// Headers that only define what this reader knows are read here, and those that are known by
+    /// heart need not be.
+    fn include(&mut self, span: Span, text: &str) -> Result<(), Problem> {
+        let beyond = |message: String| Problem::Beyond(Diagnostic::error("needs-libclang", span, message));
+        let (name, quoted) = match text.as_bytes() {
+            [b'"', .., b'"'] => (text.trim_matches('"'), true),
+            [b'<', .., b'>'] => (text.trim_matches(['<', '>']), false),
+            _ => return Err(beyond(format!("#include {text} is not understood"))),
+        };
+        let known = known_headers::macros(name);
+        if let Some(macros) = known {
+            for (name, value) in macros {
+                self.reader.types.macros.insert((*name).to_owned(), Macro::constant(value, span));
+            }
             return Ok(());
         }
-        let message = format!("#include is not supported yet: {path}");
-        let diagnostic = Diagnostic::error("not-supported-yet", span, message);
-        Err(if of_kernel {
-            diagnostic.hint("kernel types are known without headers where the kernel has BTF; this one has none")
-        } else {
-            diagnostic.hint("write the definitions that are needed into the script")
-        })
+        let header = self.header(name, quoted, span);
+        if header.is_none() && self.have_btf && KERNEL_HEADERS.iter().any(|folder| name.starts_with(folder)) {
+            return Ok(());
+        }
+        let (path, script) = header.ok_or_else(|| beyond(format!("{name} can only be read with libclang")))?;
+        if self.once.contains(&path) {
+            return Ok(());
+        }
+        if self.depth >= DEEPEST {
+            return Err(Problem::Wrong(Diagnostic::error("invalid-include", span, "headers are nested too deeply")));
+        }
+        let once = |definition: &CDefinition| definition.text.trim_start_matches(['#', ' ']) == "pragma once";
+        if script.c_definitions.iter().any(once) {
+            self.once.insert(path);
+        }
+        self.depth += 1;
+        self.definitions(&script.c_definitions);
+        self.depth -= 1;
+        Ok(())
+    }
+
+    /// A header that holds nothing but definitions in the language's own form.
+    fn header(&self, name: &str, quoted: bool, span: Span) -> Option<(PathBuf, Script)> {
+        let around = self.around;
+        let own = quoted.then(|| around.sources.get(span.source).map(|source| source.folder())).flatten();
+        let folders = own.into_iter().chain(around.include_dirs.iter().map(PathBuf::as_path));
+        let files = around.info.files();
+        let found =
+            folders.map(|folder| folder.join(name)).find(|path| files.find(path).is_some_and(|it| !it.is_folder))?;
+        let text = files.read(&found).ok()?;
+        let source = around.sources.attach(found.display().to_string(), text.as_str());
+        let script = syntax::parse(&text, source).ok()?;
+        let only_definitions = script.items.is_empty() && script.imports.is_empty() && script.config.is_none();
+        only_definitions.then(|| (absolute(&found), script))
     }
 }
 
-fn unopened(span: Span, what: &str) -> Diagnostic {
-    Diagnostic::error("c-syntax", span, format!("{what} without #if"))
+fn absolute(path: &Path) -> PathBuf {
+    path.components().collect()
+}
+
+/// A text of several lines as one.
+fn joined(text: &str) -> String {
+    // Same length, so that places stay right.
+    text.replace("\\\r\n", "   ").replace("\\\n", "  ")
 }
 
 /// What stands behind a directive's name.
@@ -179,7 +280,7 @@ fn rest_of<'a>(definition: &'a CDefinition, directive: &str) -> Text<'a> {
     Text { text: without_comment(trimmed), span: Span { start, ..definition.span } }
 }
 
-/// A line comment is no part of a directive.
+/// A comment at a directive's end is no part of it.
 fn without_comment(text: &str) -> &str {
     let cut = text.find("//").into_iter().chain(text.find("/*")).min();
     match cut {

@@ -12,7 +12,8 @@ fn read_into(types: &mut CTypes, text: &str) -> Result<(), Vec<Diagnostic>> {
     let mut sources = Sources::default();
     let source = sources.add("cell", text);
     let script = syntax::parse(text, source)?;
-    read(&script.c_definitions, types, &FakeKernel::default())
+    let info = &FakeKernel::default();
+    read(&script.c_definitions, types, &Surroundings { sources: &sources, info, include_dirs: &[] })
 }
 
 fn read_text(text: &str) -> CTypes {
@@ -198,9 +199,10 @@ fn what_is_wrong_is_pointed_at() {
     assert_eq!(error_of("struct s { int x[-1]; }"), at("invalid-c-type", "-1"));
     assert_eq!(error_of("struct s { long x[0x10000000]; }"), at("invalid-c-type", "x[0x10000000]"));
     assert_eq!(error_of("struct s { long int char x; }"), at("unknown-type", "long int char"));
-    assert_eq!(error_of("#include <mine/own.h>\n"), at("not-supported-yet", "#include <mine/own.h>"));
-    assert_eq!(error_of("#include <linux/fs.h>\n").0, "not-supported-yet");
-    assert_eq!(error_of("#define F(x) x\n"), at("not-supported-yet", "F(x) x"));
+    assert_eq!(error_of("#include <mine/own.h>\n"), at("needs-libclang", "#include <mine/own.h>"));
+    assert_eq!(error_of("#include <linux/fs.h>\n").0, "needs-libclang");
+    assert_eq!(error_of("#define F(x x\n"), at("c-syntax", "F(x x"));
+    assert_eq!(error_of("#error \"no\"\n"), at("c-error", "#error \"no\""));
     assert_eq!(error_of("#endif\n"), at("c-syntax", "#endif"));
     assert_eq!(error_of("#ifdef A\n"), at("c-syntax", "#ifdef A"));
     assert_eq!(error_of("#define X (1 +\nstruct s { int x[X]; }").0, "not-supported-yet");

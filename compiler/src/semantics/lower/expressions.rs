@@ -2,7 +2,6 @@
 
 use crate::diagnostics::Diagnostic;
 use crate::ir::{Expr as Ir, Stmt};
-use crate::semantics::c_types::MacroValue;
 use crate::semantics::macros;
 use crate::stdlib::{self, CallSite, Lower};
 use crate::syntax::ast::{BinaryOp, Block, Expr, ExprKind, Ident, OffsetStep, Span, TypeOrExpr, UnaryOp};
@@ -67,25 +66,10 @@ impl Lowerer<'_> {
             let name = Ident { name: name.to_string(), span };
             return self.call(&name, &[], span, false);
         }
-        if let Some(value) = self.env.c_types.macro_value(name, self.info) {
-            return match value {
-                Ok(MacroValue::Text(text)) => Ok(text_literal(text, span)),
-                Ok(MacroValue::Integer(value)) => self.macro_integer(value, span),
-                Err(diagnostic) => Err(self.report(diagnostic.also(span, "used here"))),
-            };
-        }
         if let Some((info, value)) = self.env.c_types.enum_constant(name, self.info) {
             return Ok(Operand::scalar(Type::Enum { info }, Ir::int(value), span));
         }
         Err(self.unknown_name(name, span))
-    }
-
-    /// As if the number stood in the place of the macro's name.
-    fn macro_integer(&mut self, value: i128, span: Span) -> Lowered<Operand> {
-        match u64::try_from(value) {
-            Ok(value) => Ok(integer_literal(value, span)),
-            Err(_) => self.negative_literal(u64::try_from(-value).unwrap_or(u64::MAX), span),
-        }
     }
 
     fn unknown_name(&mut self, name: &str, span: Span) -> super::Reported {

@@ -71,7 +71,8 @@ impl Lowerer<'_> {
                 self.emit(IrStmt::Return(value));
                 Ok(())
             }
-            StmtKind::Import(_) => self.unsupported("import in a block", span),
+            // It has been resolved with those at the top.
+            StmtKind::Import(_) => Ok(()),
         }
     }
 
