@@ -3,7 +3,9 @@
 //! The cases are data; `tests/conformance/README.md` describes their format. A case that cannot
 //! run here is skipped and says why; it never passes by doing nothing.
 //! `CONFORMANCE=words` runs only the cases whose `file: name` holds the words,
-//! `PROBEBOOK=path` tests another binary.
+//! `PROBEBOOK=path` tests another binary. For slow machines that stand in for what this one
+//! lacks: `CONFORMANCE_NEEDS=kprobe,…` runs the cases that need one of these, `CONFORMANCE_SAMPLE=10`
+//! one in ten of the others, and `CONFORMANCE_PATIENCE=6` gives everything six times as long.
 
 mod case;
 mod judge;
@@ -42,12 +44,41 @@ pub static MACHINE: Mutex<()> = Mutex::new(());
 fn conformance() {
     let _alone = MACHINE.lock().unwrap_or_else(PoisonError::into_inner);
     let cases = read_cases(&folder());
-    let wanted = std::env::var("CONFORMANCE").unwrap_or_default();
-    let cases: Vec<Case> = cases.into_iter().filter(|case| case.title().contains(&wanted)).collect();
-    assert!(!cases.is_empty(), "no case is called {wanted:?}");
+    let wanted = Wanted::from_environment();
+    let cases: Vec<Case> =
+        cases.into_iter().enumerate().filter(|(index, case)| wanted.has(*index, case)).map(|it| it.1).collect();
+    assert!(!cases.is_empty(), "no case is called {:?}", wanted.words);
     let place = Place::prepare(&folder().join("programs"));
     let outcomes = run_all(&cases, &place);
     report(&cases, &outcomes);
+}
+
+/// Which cases are to be run.
+struct Wanted {
+    words: String,
+    /// Cases that need one of these; all cases if there are none.
+    needs: Vec<String>,
+    /// One in so many of the cases that need none of these.
+    sample: Option<usize>,
+}
+
+impl Wanted {
+    fn from_environment() -> Self {
+        let variable = |name: &str| std::env::var(name).unwrap_or_default();
+        let needs = variable("CONFORMANCE_NEEDS").split(',').filter(|it| !it.is_empty()).map(str::to_owned).collect();
+        Self { words: variable("CONFORMANCE"), needs, sample: variable("CONFORMANCE_SAMPLE").parse().ok() }
+    }
+
+    fn has(&self, index: usize, case: &Case) -> bool {
+        let needed = || case.needs.iter().any(|need| self.needs.contains(need));
+        let sampled = || self.sample.is_some_and(|every| index.is_multiple_of(every));
+        case.title().contains(&self.words) && (self.needs.is_empty() || needed() || sampled())
+    }
+}
+
+/// How many times as long as elsewhere everything takes here.
+pub fn patience() -> u32 {
+    std::env::var("CONFORMANCE_PATIENCE").ok().and_then(|times| times.parse().ok()).unwrap_or(1)
 }
 
 fn read_cases(folder: &Path) -> Vec<Case> {

@@ -9,6 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::case::Case;
+use super::patience;
 use super::place::Place;
 
 /// How often a running process is looked at.
@@ -121,20 +122,21 @@ fn watch(case: &Case, mut group: Group, during: Option<&str>) -> Result<(String,
     let stdout = group.0.stdout.take().map(|pipe| thread::spawn(|| read_all(pipe)));
     let stderr = group.0.stderr.take().map(|pipe| thread::spawn(move || read_lines(pipe, &tell)));
     let start = Instant::now();
+    let timeout = case.timeout * patience();
     let mut workload = None;
     let mut interrupt = None;
     let mut waiting = during.is_some() || case.interrupt.is_some();
     while !group.has_ended() {
-        if start.elapsed() > case.timeout {
+        if start.elapsed() > timeout {
             drop(group);
             let (out, err) = (collect(stdout), collect(stderr));
-            return Err(format!("  took longer than {:?}\n  stdout: {out:?}\n  stderr: {err:?}", case.timeout));
+            return Err(format!("  took longer than {timeout:?}\n  stdout: {out:?}\n  stderr: {err:?}"));
         }
         let told = attached.recv_timeout(GLANCE);
         if told == Err(RecvTimeoutError::Disconnected) {
             thread::sleep(GLANCE);
         }
-        if waiting && (told.is_ok() || case.silent() && start.elapsed() > SILENT_START) {
+        if waiting && (told.is_ok() || case.silent() && start.elapsed() > SILENT_START * patience()) {
             waiting = false;
             workload = during.map(Group::shell).transpose()?;
             interrupt = case.interrupt.map(|delay| Instant::now() + delay);

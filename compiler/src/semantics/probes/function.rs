@@ -176,6 +176,10 @@ fn kernel(request: &Request, ty: &'static ProbeType, returns: bool) -> Outcome {
     let mut matching: Vec<&str> =
         all.iter().map(|(_, known)| known.as_str()).filter(|known| glob::matches(name, known)).collect();
     matching.dedup();
+    // Of several names of one place the list of traceable functions has only one.
+    if matching.is_empty() && !glob::is_pattern(name) && request.info.kernel_symbol(name).is_some() {
+        matching.push(name);
+    }
     if matching.is_empty() && !glob::is_pattern(name) {
         return Err(request.not_found("kernel function", name, all.iter().map(|(_, known)| known.as_str())));
     }
