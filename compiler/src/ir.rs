@@ -252,6 +252,7 @@ impl Helper {
     pub const JIFFIES64: Helper = Helper(118);
     pub const GET_NS_CURRENT_PID_TGID: Helper = Helper(120);
     pub const KTIME_GET_BOOT_NS: Helper = Helper(125);
+    pub const SEQ_PRINTF: Helper = Helper(126);
     pub const RINGBUF_OUTPUT: Helper = Helper(130);
     pub const D_PATH: Helper = Helper(147);
     pub const FOR_EACH_MAP_ELEM: Helper = Helper(164);
@@ -259,6 +260,7 @@ impl Helper {
     pub const GET_ATTACH_COOKIE: Helper = Helper(174);
     pub const GET_CURRENT_TASK_BTF: Helper = Helper(158);
     pub const LOOP: Helper = Helper(181);
+    pub const GET_FUNC_ARG: Helper = Helper(183);
     pub const MAP_LOOKUP_PERCPU_ELEM: Helper = Helper(195);
     pub const KTIME_GET_TAI_NS: Helper = Helper(208);
 

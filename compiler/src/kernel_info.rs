@@ -33,6 +33,21 @@ pub struct UserBinary {
     pub symbols: Vec<UserSymbol>,
 }
 
+/// A function's parameters and what it returns, from BTF.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prototype {
+    pub parameters: Vec<(String, Type)>,
+    /// `void` if it returns nothing.
+    pub result: Type,
+}
+
+/// A function of a loaded BPF program: the program itself, or one that it calls.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct BpfFunction {
+    pub program: u32,
+    pub name: String,
+}
+
 /// The running system's types, probes and symbols. Answers may be cached; asking twice is cheap.
 pub trait KernelInfo: Send + Sync {
     /// `(category, name)` of every tracepoint, sorted.
@@ -50,6 +65,15 @@ pub trait KernelInfo: Send + Sync {
     /// `(module, function)` of the kernel's traceable functions, sorted by function; the kernel
     /// proper is `vmlinux`.
     fn kernel_functions(&self) -> Result<Arc<Vec<(String, String)>>, Unavailable>;
+
+    /// What a kernel function takes and returns; `None` if BTF does not describe it.
+    fn function_prototype(&self, module: &str, function: &str) -> Option<Prototype>;
+
+    /// Names of the kernel's iterators, sorted.
+    fn iterators(&self) -> Result<Arc<Vec<String>>, Unavailable>;
+
+    /// The functions of all loaded BPF programs that describe themselves by BTF, sorted.
+    fn bpf_functions(&self) -> Result<Vec<BpfFunction>, Unavailable>;
 
     /// The paths that a binary's name in a probe stands for: absolute, relative, found on `PATH`,
     /// or a library's name such as `libc` or `libssl.so.3`. Wildcards may give several.

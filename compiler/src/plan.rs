@@ -44,6 +44,9 @@ pub enum ProgramKind {
     Run,
     Tracepoint,
     RawTracepoint,
+    /// A raw tracepoint whose pointers the kernel knows by their types: what helpers such as
+    /// `bpf_skb_output` insist on.
+    TypedTracepoint,
     PerfEvent,
     /// kprobes and uprobes; context is `struct pt_regs`.
     Probe,
@@ -104,10 +107,11 @@ pub enum Attach {
         returns: bool,
     },
     Fentry {
-        module: String,
+        target: FentryTarget,
         function: String,
         exit: bool,
     },
+    /// `pin`: an absolute path; the iterator is then run by whoever reads the file, not by us.
     Iter {
         target: String,
         pin: Option<String>,
@@ -115,11 +119,28 @@ pub enum Attach {
     Watchpoint {
         address: u64,
         length: u32,
-        mode: String,
+        access: Access,
     },
     Signal {
         name: String,
     },
+}
+
+/// Where the function of an `fentry` probe lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FentryTarget {
+    /// `vmlinux` is the kernel proper.
+    Module(String),
+    /// A loaded BPF program, by its id.
+    Program(u32),
+}
+
+/// What a watchpoint waits for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Access {
+    pub read: bool,
+    pub write: bool,
+    pub execute: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -265,6 +286,10 @@ pub enum EventPlan {
     /// `time(format)`
     Time {
         format: String,
+    },
+    /// `unwatch(address)`: the address.
+    Unwatch {
+        span: Span,
     },
     /// `join(argv, separator)`: a `u32` count, a `u32` pad, then `count` strings of `capacity`.
     Join {

@@ -131,6 +131,7 @@ pub fn start_failure(error: &StartError, plan: &PlanPlaces, sources: &Sources, s
         StartError::Load(LoadError::Refused(_)) => {
             Diagnostic::error("missing-privilege", plan.program(0).unwrap_or(whole), error.to_string())
         }
+        StartError::Attach(error) => Diagnostic::error("attach-failed", error.span, error.to_string()),
         StartError::Maps(_) => Diagnostic::error("map-failed", plan.map().unwrap_or(whole), error.to_string()),
         StartError::Child { .. } => Diagnostic::error("command-failed", whole, error.to_string()),
         _ => Diagnostic::error("start-failed", plan.program(0).unwrap_or(whole), error.to_string()),

@@ -6,3 +6,4 @@ pub mod install;
 pub mod jupyter;
 pub mod render;
 pub mod session;
+pub mod signals;

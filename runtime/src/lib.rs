@@ -18,4 +18,4 @@ pub mod value;
 
 pub use attach::Mechanisms;
 pub use session::{PreparedMaps, Session, SessionOptions, StartError, StartOptions};
-pub use trace::{Status, Summary, Trace, TraceError, TraceHandle};
+pub use trace::{Status, Summary, Trace, TraceError, TraceHandle, WeakTraceHandle};

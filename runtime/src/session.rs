@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use probebook_compiler::plan::{MapPlan, MapRole, Plan};
 
-use crate::attach::{Mechanisms, Reaper};
+use crate::attach::{self, AttachError, Mechanisms, Reaper};
 use crate::events::{ActionError, Actions, LossCounters, Ring, ring_size};
 use crate::loader::child::HeldChild;
 use crate::loader::control::ControlPage;
@@ -50,6 +50,9 @@ pub enum StartError {
     Maps(#[from] MapError),
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// There is nothing that a program could be loaded for.
+    #[error(transparent)]
+    Attach(#[from] AttachError),
     #[error(transparent)]
     Action(#[from] ActionError),
     #[error("the ring buffer could not be read: {0}")]
@@ -130,7 +133,8 @@ impl Session {
             Vec::new()
         } else {
             let fds: Vec<RawFd> = prepared.maps.iter().map(|map| map.raw_fd()).collect();
-            program::load(&plan.object, &plan.programs, &fds, plan.settings.log_size)?
+            let bindings = attach::bind::all(&plan, &self.shared.system)?;
+            program::load(&plan.object, &plan.programs, &bindings, &fds, plan.settings.log_size)?
         };
         let loaded = Instant::now();
         let text_options = self.text_options(&plan);

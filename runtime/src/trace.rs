@@ -4,6 +4,7 @@
 //! The order is bpftrace's: `begin`, attach, events, detach, `end`, the last events.
 
 mod child;
+mod iterators;
 mod wake;
 
 use std::collections::BTreeSet;
@@ -12,10 +13,12 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use probebook_compiler::plan::{Attach, MissingProbes, Plan, ProbePlan};
+use probebook_compiler::plan::{Attach, MissingProbes, Plan};
+
+use probebook_compiler::syntax::ast::Span;
 
 use crate::attach::{self, AttachError, Attachment, Doomed, Mechanisms, Reason, Surroundings};
-use crate::events::{Actions, Context, Drained, LossCounters, LossReport, MapPrint, Ring, Severity, Sink};
+use crate::events::{Actions, Context, Drained, LossCounters, LossReport, MapPrint, Ring, Severity, Sink, TextSource};
 use crate::loader::control::{ControlPage, ExitRequest};
 use crate::loader::program;
 use crate::maps::{self, LiveMap, MapError};
@@ -24,8 +27,9 @@ use crate::symbols::Formats;
 use crate::value::{MapSnapshot, Resolve};
 
 pub(crate) use child::Target;
-pub use wake::TraceHandle;
+use iterators::Iterators;
 use wake::Wake;
+pub use wake::{TraceHandle, WeakTraceHandle};
 
 /// Time between two looks into the ring buffer: while there is something to read, and at most.
 const BUSY: Duration = Duration::from_millis(1);
@@ -46,6 +50,8 @@ pub enum Status {
     },
     /// [`TraceHandle::interrupt`] was called.
     Interrupted,
+    /// Its iterators have gone over everything, and there is nothing else to wait for.
+    Finished,
 }
 
 /// A trace cannot go on.
@@ -57,6 +63,8 @@ pub enum TraceError {
     Run { probe: String, source: io::Error },
     #[error("`{command}` could not be started: {source}")]
     Child { command: String, source: io::Error },
+    #[error("the iterator could not be run: {0}")]
+    Iterator(io::Error),
 }
 
 /// What is to be said of a trace when it is over.
@@ -96,6 +104,7 @@ pub struct Trace {
     maps: Vec<Arc<LiveMap>>,
     parts: Parts,
     attachments: Vec<Attachment>,
+    iterators: Iterators,
     wake: Arc<Wake>,
     summary: Summary,
     pause: Duration,
@@ -122,6 +131,7 @@ impl Trace {
             maps,
             parts,
             attachments: Vec::new(),
+            iterators: Iterators::default(),
             wake: Arc::default(),
             summary,
             pause: BUSY,
@@ -147,8 +157,7 @@ impl Trace {
 
     /// Whether there is anything to wait for after `begin`: other probes, or a command.
     pub fn has_probes(&self) -> bool {
-        let waits = |probe: &ProbePlan| !matches!(probe.attach, Attach::Begin | Attach::End);
-        self.plan.probes.iter().any(waits) || matches!(self.parts.target, Target::Held { .. })
+        self.plan.probes.iter().any(|probe| waits(&probe.attach)) || matches!(self.parts.target, Target::Held { .. })
     }
 
     /// Runs the `begin` probes and hands over what they said.
@@ -175,6 +184,7 @@ impl Trace {
             return Err(error.into());
         }
         self.summary.attach_time = begun.elapsed();
+        self.start_iterators(sink)?;
         self.parts.target.release().map_err(|(command, source)| TraceError::Child { command, source })?;
         self.observe_target();
         Ok(self.summary.probes)
@@ -194,13 +204,27 @@ impl Trace {
         let surroundings = Surroundings { system: &shared.system, pid: self.pid(), mechanisms: self.parts.mechanisms };
         for (cookie, probe) in self.plan.probes.iter().enumerate() {
             let Some(program) = self.parts.programs.get(probe.program) else { continue };
-            let target = attach::Target { program: program.as_fd(), cookie: cookie as u64 };
+            let Some(kind) = self.plan.programs.get(probe.program).map(|program| program.kind) else { continue };
+            let target = attach::Target { program: program.as_fd(), kind, cookie: cookie as u64 };
             match attach::attach(probe, target, &surroundings) {
                 Ok(attachments) => {
                     self.attachments.extend(attachments);
                     self.summary.probes += 1;
                 }
                 Err(error) => missing(error, self.plan.settings.missing_probes, sink)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs the iterators, and tells where those with a pin are.
+    fn start_iterators(&mut self, sink: &mut dyn Sink) -> Result<(), TraceError> {
+        for objects in self.attachments.iter_mut().filter_map(Attachment::take_objects) {
+            self.iterators.start(objects).map_err(TraceError::Iterator)?;
+        }
+        for probe in &self.plan.probes {
+            if let Attach::Iter { pin: Some(path), .. } = &probe.attach {
+                sink.text(TextSource::Printf, format!("Program pinned to {path}\n").as_bytes());
             }
         }
         Ok(())
@@ -213,6 +237,7 @@ impl Trace {
         loop {
             let drained = self.drain(sink);
             self.keep_house(sink);
+            self.answer_signals(sink);
             let status = self.status();
             if status != Status::Running {
                 return status;
@@ -237,18 +262,33 @@ impl Trace {
         if let Some(code) = self.parts.target.exit_code() {
             return Status::ChildExited { code };
         }
-        if self.wake.is_interrupted() { Status::Interrupted } else { Status::Running }
+        if self.wake.is_interrupted() {
+            return Status::Interrupted;
+        }
+        if self.has_finished() { Status::Finished } else { Status::Running }
+    }
+
+    /// Whether there were only iterators to wait for, and all have come to their end.
+    fn has_finished(&self) -> bool {
+        let mut waiting = self.plan.probes.iter().filter(|probe| waits(&probe.attach)).peekable();
+        let is_attached = self.summary.probes > 0 && waiting.peek().is_some();
+        let only_iterators = waiting.all(|probe| matches!(probe.attach, Attach::Iter { .. }));
+        is_attached && only_iterators && self.iterators.are_done()
     }
 
     fn exit_request(&self) -> Option<ExitRequest> {
         self.parts.control.as_ref()?.exit_request()
     }
 
-    /// Runs the programs of a `signal` probe.
-    pub fn run_signal(&mut self, name: &str, sink: &mut dyn Sink) -> Result<(), TraceError> {
-        self.run(|attach| matches!(attach, Attach::Signal { name: wanted } if wanted == name))?;
-        self.drain_all(sink);
-        Ok(())
+    /// Runs the programs of the signals that have come.
+    fn answer_signals(&mut self, sink: &mut dyn Sink) {
+        for name in self.wake.take_signals() {
+            let ran = self.run(|attach| matches!(attach, Attach::Signal { name: wanted } if *wanted == name));
+            if let Err(error) = ran {
+                sink.message(Severity::Error, &error.to_string(), None);
+            }
+            self.drain_all(sink);
+        }
     }
 
     /// Ends the events: programs do nothing from here on. Links are closed in the background.
@@ -346,7 +386,21 @@ impl Trace {
             Context { resolve: &resolver, resolve_for: &resolve_for, losses, is_interrupted: &is_interrupted };
         let drained = ring.drain(|event| actions.handle(event, &mut context, sink));
         self.summary.events += drained.events;
+        for (address, place) in self.parts.actions.take_unwatched() {
+            self.unwatch(address, place, sink);
+        }
         drained
+    }
+
+    /// Takes the watchpoints of an address away.
+    fn unwatch(&mut self, address: u64, place: Span, sink: &mut dyn Sink) {
+        let (attachments, rest) = self.attachments.drain(..).partition(|one: &Attachment| one.watches(address));
+        self.attachments = rest;
+        if attachments.is_empty() {
+            let text = format!("unwatch: no watchpoint of this script is at {address:#x}");
+            return sink.message(Severity::Warning, &text, Some(place));
+        }
+        self.shared.reaper.reap(Doomed { attachments, ..Doomed::default() });
     }
 
     /// What is done from time to time while events arrive.
@@ -404,6 +458,11 @@ impl Drop for Trace {
         let attachments = std::mem::take(&mut self.attachments);
         self.shared.reaper.reap(Doomed { attachments, programs, done: None });
     }
+}
+
+/// Whether there are events of this probe to wait for. A pinned iterator is run by others.
+fn waits(attach: &Attach) -> bool {
+    !matches!(attach, Attach::Begin | Attach::End | Attach::Iter { pin: Some(_), .. })
 }
 
 /// What becomes of a probe that is not there.

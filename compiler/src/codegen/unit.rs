@@ -136,6 +136,7 @@ impl<'ctx, 'a> Unit<'ctx, 'a> {
 fn section_prefix(kind: ProgramKind) -> &'static str {
     match kind {
         ProgramKind::Run | ProgramKind::RawTracepoint => "raw_tracepoint",
+        ProgramKind::TypedTracepoint => "tp_btf",
         ProgramKind::Tracepoint => "tracepoint",
         ProgramKind::PerfEvent => "perf_event",
         ProgramKind::Probe => "kprobe",

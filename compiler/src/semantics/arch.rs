@@ -7,6 +7,8 @@ pub struct Registers {
     /// Offsets of the registers that hold a function's integer arguments.
     pub arguments: &'static [u32],
     pub return_value: u32,
+    /// What the processor's watchpoints can wait for, letters in alphabetical order.
+    pub watchpoint_modes: &'static [&'static str],
 }
 
 pub const X86_64: Registers = Registers {
@@ -27,7 +29,9 @@ pub const X86_64: Registers = Registers {
         ("si", 104),
         ("di", 112),
         ("orig_ax", 120),
+        ("orig_rax", 120),
         ("ip", 128),
+        ("pc", 128),
         ("cs", 136),
         ("flags", 144),
         ("sp", 152),
@@ -35,6 +39,9 @@ pub const X86_64: Registers = Registers {
     ],
     arguments: &[112, 104, 96, 88, 72, 64],
     return_value: 80,
+    // Processors of this kind cannot tell reading from writing (Intel's manual, volume 3, "Debug
+    // control register").
+    watchpoint_modes: &["w", "rw", "x"],
 };
 
 pub const AARCH64: Registers = Registers {
@@ -77,6 +84,7 @@ pub const AARCH64: Registers = Registers {
     ],
     arguments: &[0, 8, 16, 24, 32, 40, 48, 56],
     return_value: 0,
+    watchpoint_modes: &["r", "w", "rw", "x"],
 };
 
 /// The table of the machine that programs are compiled for.

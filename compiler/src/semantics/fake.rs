@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::kernel_info::{KernelInfo, Unavailable, UserBinary};
+use crate::kernel_info::{BpfFunction, KernelInfo, Prototype, Unavailable, UserBinary};
 use crate::types::{EnumType, StructType, Type};
 
 /// Two CPUs, and the tracepoints given.
@@ -33,6 +33,18 @@ impl KernelInfo for FakeKernel {
 
     fn kernel_functions(&self) -> Result<Arc<Vec<(String, String)>>, Unavailable> {
         Ok(Arc::default())
+    }
+
+    fn function_prototype(&self, _: &str, _: &str) -> Option<Prototype> {
+        None
+    }
+
+    fn iterators(&self) -> Result<Arc<Vec<String>>, Unavailable> {
+        Ok(Arc::default())
+    }
+
+    fn bpf_functions(&self) -> Result<Vec<BpfFunction>, Unavailable> {
+        Ok(Vec::new())
     }
 
     fn resolve_binary(&self, _: &str, _: Option<u32>) -> Result<Vec<PathBuf>, Unavailable> {

@@ -235,9 +235,17 @@ fn lower_one(
     builder: &mut PlanBuilder,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Program {
-    let symbol = format!("{}_{}", context.provider, index + 1);
+    let symbol = symbol(&context.name, index);
     let lowerer = Lowerer::new(environment, info, builder, context, index, diagnostics);
     lowerer.program(symbol, probe.predicate.as_ref(), &probe.body)
+}
+
+/// What a program is called in the kernel: its probe's name, as far as C has letters for it, and a
+/// number. `fentry:bpf` finds it by that.
+fn symbol(probe: &str, index: usize) -> String {
+    const LONGEST: usize = 100;
+    let letters = probe.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' });
+    format!("{}_{}", letters.take(LONGEST).collect::<String>(), index + 1)
 }
 
 fn plan(expanded: &Expanded, program: usize) -> ProbePlan {

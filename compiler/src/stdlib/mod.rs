@@ -18,6 +18,7 @@ mod probe;
 mod process;
 mod queries;
 mod search;
+mod seq_file;
 mod signals;
 mod strings;
 mod symbols;

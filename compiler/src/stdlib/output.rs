@@ -9,7 +9,7 @@ use crate::syntax::ast::{ExprKind, TypeOrExpr};
 use crate::types::{AddressSpace, Type};
 
 use super::maps::{map_argument, named_map};
-use super::{CallSite, Entry, Lower, Mode};
+use super::{CallSite, Entry, Lower, Mode, seq_file};
 
 pub const ENTRIES: &[Entry] = &[
     Entry {
@@ -125,7 +125,11 @@ fn formatted(
         let diagnostic = Diagnostic::error("format-mismatch", span, format!("{}: {}", call.name, problem.message));
         return Err(lowerer.report(diagnostic));
     }
-    lowerer.send(event(text, types.clone()), &operands, &types)?;
+    if lowerer.probe.prints_to_file {
+        seq_file::print(lowerer, call, &text, &operands)?;
+    } else {
+        lowerer.send(event(text, types.clone()), &operands, &types)?;
+    }
     Ok(Operand::void(call.span))
 }
 

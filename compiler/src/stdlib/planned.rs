@@ -4,19 +4,10 @@
 
 use super::Entry;
 
-pub const ENTRIES: &[Entry] = &[
-    Entry {
-        name: "skboutput",
-        signatures: &["uint32 skboutput(const string path, struct sk_buff *skb, uint64 length, const uint64 offset)"],
-        documentation: "Writes a packet to a pcap file.",
-        arguments: (0, None),
-        ..Entry::BASE
-    },
-    Entry {
-        name: "unwatch",
-        signatures: &["void unwatch(void * addr)"],
-        documentation: "Removes a watchpoint.",
-        arguments: (0, None),
-        ..Entry::BASE
-    },
-];
+pub const ENTRIES: &[Entry] = &[Entry {
+    name: "skboutput",
+    signatures: &["uint32 skboutput(const string path, struct sk_buff *skb, uint64 length, const uint64 offset)"],
+    documentation: "Writes a packet to a pcap file.",
+    arguments: (0, None),
+    ..Entry::BASE
+}];

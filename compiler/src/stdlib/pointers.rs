@@ -2,13 +2,14 @@
 
 use crate::diagnostics::Diagnostic;
 use crate::ir::{Expr as Ir, Helper, Op, Scalar, Stmt};
+use crate::plan::EventPlan;
 use crate::semantics::arch::NATIVE;
 use crate::semantics::lower::{Lowered, Lowerer, Operand, Repr};
 use crate::syntax::ast::{ExprKind, TypeOrExpr};
 use crate::types::{AddressSpace, Type};
 
 use super::symbols::context_word;
-use super::{CallSite, Entry, Lower};
+use super::{CallSite, Entry, Lower, Mode};
 
 pub const ENTRIES: &[Entry] = &[
     Entry {
@@ -54,7 +55,7 @@ pub const ENTRIES: &[Entry] = &[
         signatures: &["char * path(struct path * path [, int32 size])"],
         documentation: "The full path of a `struct path`, in the functions for which the kernel allows it (`btf_allowlist_d_path`). If it is longer than `size` bytes, its beginning is left out.",
         example: "fentry:filp_close { printf(\"%s\\n\", path(args.filp.f_path)); }",
-        probes: &["fentry", "fexit", "iter"],
+        probes: &["fentry", "fexit", "iter", "rawtracepoint"],
         kernel: Some("5.10"),
         arguments: (1, Some(2)),
         lower: Lower::Value(path),
@@ -89,17 +90,35 @@ pub const ENTRIES: &[Entry] = &[
         ..Entry::BASE
     },
     Entry {
+        name: "unwatch",
+        signatures: &["void unwatch(void * addr)"],
+        documentation: "Takes the watchpoints of an address away.",
+        example: "watchpoint:0x10000000:8:w { printf(\"%s\\n\", ustack); unwatch(0x10000000); }",
+        mode: Mode::Asynchronous,
+        arguments: (1, Some(1)),
+        lower: Lower::Value(|lowerer, call| {
+            let Some(address) = call.arguments.first() else { return Ok(Operand::void(call.span)) };
+            let address = lowerer.value_argument(address)?;
+            let address = lowerer.integer(address)?;
+            let address = Operand::scalar(Type::U64, address, call.span);
+            lowerer.send(EventPlan::Unwatch { span: call.span }, &[address], &[Type::U64])?;
+            Ok(Operand::void(call.span))
+        }),
+        ..Entry::BASE
+    },
+    Entry {
         name: "socket_cookie",
         signatures: &["uint64 socket_cookie(struct sock *sk)"],
         documentation: "The number that the kernel gives a socket for as long as it lives; 0 without a socket.",
         example: "fentry:tcp_rcv_established { @[socket_cookie(args.sk)] = count(); }",
-        probes: &["fentry", "fexit"],
+        probes: &["fentry", "fexit", "rawtracepoint"],
         kernel: Some("5.12"),
         arguments: (1, Some(1)),
         lower: Lower::Value(|lowerer, call| {
             let Some(socket) = call.arguments.first() else { return Ok(Operand::void(call.span)) };
             let socket = lowerer.value_argument(socket)?;
-            let socket = lowerer.integer(socket)?;
+            let socket = lowerer.typed_pointer(socket)?;
+            let socket = lowerer.register(socket)?;
             let cookie = lowerer.helper(Helper::GET_SOCKET_COOKIE, vec![socket]);
             Ok(Operand::scalar(Type::U64, cookie, call.span))
         }),
@@ -196,7 +215,7 @@ fn pointer_to_instruction(lowerer: &mut Lowerer) -> Ir {
 fn path(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
     let [path, size @ ..] = call.arguments else { return Ok(Operand::void(call.span)) };
     let path = lowerer.value_argument(path)?;
-    let operand = lowerer.expr(path)?;
+    let operand = lowerer.typed_pointer(path)?;
     let capacity = match size.first() {
         Some(size) => {
             let size = lowerer.value_argument(size)?;
@@ -221,7 +240,13 @@ fn path(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
     let ty = Type::String { capacity };
     let slot = Ir::Slot(lowerer.slot_for(&ty));
     lowerer.emit(Stmt::Zero { to: slot.clone(), size: capacity, align: ty.align() });
-    lowerer.helper(Helper::D_PATH, vec![address, slot.clone(), Ir::int(i64::from(capacity))]);
+    let address = lowerer.bind(Scalar::I64, address);
+    let (then, ()) = lowerer.nested(|lowerer| {
+        // So that the verifier's word against it is shown here.
+        lowerer.emit(Stmt::At(call.span));
+        lowerer.helper(Helper::D_PATH, vec![address.clone(), slot.clone(), Ir::int(i64::from(capacity))]);
+    });
+    lowerer.emit(Stmt::If { condition: address.is_nonzero(), then, otherwise: Vec::new() });
     Ok(Operand::memory(ty, slot, call.span))
 }
 

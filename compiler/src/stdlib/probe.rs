@@ -4,17 +4,18 @@ use std::sync::Arc;
 
 use crate::diagnostics::Diagnostic;
 use crate::ir::{Conversion, Expr as Ir, Scalar};
+use crate::plan::ProgramKind;
 use crate::semantics::arch::NATIVE;
 use crate::semantics::lower::{Lowered, Lowerer, Operand, Repr, text_literal};
 use crate::semantics::nearest::nearest;
 use crate::semantics::probes::Arguments;
-use crate::types::{AddressSpace, StructType, Type};
+use crate::types::{AddressSpace, StructField, StructType, Type};
 
 use super::symbols::context_word;
 use super::{CallSite, Entry, Lower, Mode};
 
 /// Probes whose context is `struct pt_regs` at a function's entry or return.
-const FUNCTIONS: &[&str] = &["kprobe", "kretprobe", "uprobe", "uretprobe"];
+const FUNCTIONS: &[&str] = &["kprobe", "kretprobe", "uprobe", "uretprobe", "fentry", "fexit"];
 
 pub const ENTRIES: &[Entry] = &[
     Entry {
@@ -48,7 +49,7 @@ pub const ENTRIES: &[Entry] = &[
         signatures: &["struct args"],
         documentation: "The arguments of the tracepoint or function, by name: `args.filename`.",
         example: "tracepoint:syscalls:sys_enter_openat { printf(\"%s\\n\", str(args.filename)); }",
-        probes: &["tracepoint", "rawtracepoint"],
+        probes: &["tracepoint", "rawtracepoint", "fentry", "fexit"],
         lower: Lower::Value(args),
         ..Entry::BASE
     },
@@ -63,11 +64,19 @@ pub const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "retval",
-        signatures: &["uint64 retval"],
-        documentation: "The value that the traced function returned.",
+        signatures: &["uint64 retval", "T retval"],
+        documentation: "The value that the traced function returned; in fexit with its type.",
         example: "uretprobe:libc:malloc { @[retval == 0] = count(); }",
-        probes: &["kretprobe", "uretprobe"],
+        probes: &["kretprobe", "uretprobe", "fexit"],
         lower: Lower::Value(|lowerer, call| {
+            if let Some((offset, ty)) = lowerer.probe.result.clone() {
+                let result = StructField { name: "retval".into(), offset, ty, bitfield: None, data_loc: false };
+                return lowerer.argument_words(&result, call.span);
+            }
+            if lowerer.probe.kind == ProgramKind::Fexit {
+                let message = format!("{} returns nothing, or BTF does not tell what", lowerer.probe.name);
+                return Err(lowerer.error("no-such-argument", call.span, message));
+            }
             let value = context_word(lowerer, NATIVE.return_value);
             Ok(Operand::scalar(Type::U64, value, call.span))
         }),
@@ -78,7 +87,17 @@ pub const ENTRIES: &[Entry] = &[
         signatures: &["uint64 reg(const string name)"],
         documentation: "The contents of a register; names depend on the architecture.",
         example: "uprobe:libc:malloc { printf(\"%s\\n\", usym(reg(\"ip\"))); }",
-        probes: &["kprobe", "kretprobe", "uprobe", "uretprobe", "profile", "software", "hardware"],
+        probes: &[
+            "kprobe",
+            "kretprobe",
+            "uprobe",
+            "uretprobe",
+            "interval",
+            "profile",
+            "software",
+            "hardware",
+            "watchpoint",
+        ],
         arguments: (1, Some(1)),
         lower: Lower::Value(register),
         ..Entry::BASE
@@ -88,8 +107,14 @@ pub const ENTRIES: &[Entry] = &[
 /// `args` as a whole; fields are handled where fields are.
 fn args(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
     lowerer.probe.depends.set(true);
-    let Arguments::Tracepoint(info) = &lowerer.probe.arguments else {
-        return lowerer.unsupported("args as a whole value", call.span);
+    let probe = lowerer.probe;
+    let info = match &probe.arguments {
+        Arguments::Tracepoint(info) => info,
+        Arguments::Words(info) => return lowerer.all_arguments(info, call.span),
+        _ => {
+            let message = format!("args is not available in {}", probe.name);
+            return Err(lowerer.error("no-arguments", call.span, message));
+        }
     };
     // The fields that every tracepoint has are of no interest.
     let fields = info.fields.iter().filter(|field| !field.name.starts_with("common_")).cloned().collect();
@@ -101,7 +126,7 @@ fn args(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
 
 fn numbered(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
     let index: u32 = call.name.strip_prefix("arg").and_then(|digits| digits.parse().ok()).unwrap_or(u32::MAX);
-    if let Arguments::Raw(_) = lowerer.probe.arguments {
+    if let Arguments::Words(_) = lowerer.probe.arguments {
         // bpf_raw_tracepoint_args holds up to twelve.
         if index >= 12 {
             return Err(lowerer.error("no-such-argument", call.span, "a raw tracepoint has at most 12 arguments"));

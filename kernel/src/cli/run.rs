@@ -182,6 +182,7 @@ fn trace(
         .start(compiled.plan, options)
         .map_err(|error| show(&[engine::start_failure(&error, &places, sources, source)], sources))?;
     watch_signals(trace.handle())?;
+    crate::signals::forward(trace.plan(), &trace.handle())?;
     let failed = |error| show(&[engine::trace_failure(&error, &places, source)], sources);
     if arguments.dry_run {
         trace.try_attach(&mut terminal).map_err(failed)?;

@@ -159,6 +159,8 @@ impl Notebook {
         };
         let trace = started
             .map_err(|error| errors::report(&[engine::start_failure(&error, &places, &sources, source)], &sources))?;
+        crate::signals::forward(trace.plan(), &trace.handle())
+            .map_err(|error| errors::plain("signals", &format!("signals cannot be received: {error}")))?;
         self.state().origins.note(&noted, label, cell);
         let sink = NotebookSink::new(output.clone(), text_options, Arc::clone(&sources), print);
         let deadline = run.duration.map(|duration| Instant::now() + duration);

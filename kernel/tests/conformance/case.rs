@@ -28,6 +28,8 @@ pub struct Case {
     pub env: Vec<(String, String)>,
     /// A command that runs from before the script starts until it has ended.
     pub before: Option<String>,
+    /// How long the script waits for what `before` needs to get going.
+    pub delay: Option<Duration>,
     /// A command that runs once the probes are attached; its end interrupts the script.
     pub during: Option<String>,
     /// Interrupt the script this long after its probes were attached.
@@ -128,6 +130,7 @@ fn attribute(case: &mut Case, line: &str) -> Result<(), String> {
         "params" => case.params = words()?,
         "by" if value == "file" => case.by_file = true,
         "env" => case.env = pairs(&words()?)?,
+        "delay" => case.delay = Some(duration(value)?),
         "before" => case.before = Some(value.into()),
         "while" => case.during = Some(value.into()),
         "interrupt" => case.interrupt = Some(duration(value)?),

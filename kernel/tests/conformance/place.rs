@@ -3,6 +3,7 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::case::Case;
@@ -12,13 +13,20 @@ pub struct Place {
     /// Where the test programs were built; an explanation if they could not be.
     pub programs: Result<PathBuf, String>,
     root: bool,
+    /// Whether the kernel lets programs hang on its functions by trampoline; tried when first asked.
+    fentry: OnceLock<bool>,
     copies: AtomicUsize,
 }
 
 impl Place {
     /// Builds the C programs of a folder with the compiler that also links Rust programs.
     pub fn prepare(sources: &Path) -> Self {
-        Self { programs: build_programs(sources), root: is_root(), copies: AtomicUsize::new(0) }
+        Self {
+            programs: build_programs(sources),
+            root: is_root(),
+            fentry: OnceLock::new(),
+            copies: AtomicUsize::new(0),
+        }
     }
 
     /// Why a case cannot run here.
@@ -57,6 +65,9 @@ impl Place {
             "root" => !self.root,
             "programs" => return self.programs.as_ref().err().cloned(),
             "kprobe" => !Path::new("/sys/bus/event_source/devices/kprobe").exists(),
+            "fentry" => !self.fentry.get_or_init(has_fentry),
+            "bpffs" => !self.root || !holds("/proc/filesystems", "\tbpf\n"),
+            "no-pmu" => Path::new("/sys/bus/event_source/devices/cpu").exists(),
             "cgroup2" => !Path::new("/sys/fs/cgroup/cgroup.controllers").exists(),
             "kernel-data" => !holds("/proc/kallsyms", " __per_cpu_offset\n"),
             "no-lockdown" => !holds("/sys/kernel/security/lockdown", "[none]"),
@@ -70,6 +81,13 @@ impl Place {
 
 fn holds(path: &str, text: &str) -> bool {
     std::fs::read_to_string(path).is_ok_and(|content| content.contains(text))
+}
+
+/// Whether a program is not refused as a matter of principle; any other failure is for cases to find.
+fn has_fentry() -> bool {
+    let mut command = Command::new(std::env::var("PROBEBOOK").unwrap_or(env!("CARGO_BIN_EXE_probebook").into()));
+    let output = command.args(["run", "-q", "-c", "true", "-e", "fentry:vfs_open { @ = 1; }"]).output();
+    output.is_ok_and(|output| !String::from_utf8_lossy(&output.stderr).contains("the kernel refuses"))
 }
 
 fn is_root() -> bool {
@@ -90,7 +108,10 @@ fn build_programs(sources: &Path) -> Result<PathBuf, String> {
             continue;
         };
         let mut compiler = Command::new("cc");
-        compiler.args(["-g", "-O0", "-fno-omit-frame-pointer", "-no-pie", "-o"]).arg(target.join(name)).arg(&source);
+        compiler
+            .args(["-g", "-O0", "-pthread", "-fno-omit-frame-pointer", "-no-pie", "-o"])
+            .arg(target.join(name))
+            .arg(&source);
         let output = compiler.output().map_err(|error| failed(Path::new("cc"), error.to_string()))?;
         if !output.status.success() {
             return Err(failed(&source, String::from_utf8_lossy(&output.stderr).into_owned()));

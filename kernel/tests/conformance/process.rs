@@ -68,19 +68,45 @@ fn signal(name: &str, target: &str) {
     let _ = Command::new("kill").args([&format!("-{name}"), "--", target]).stderr(Stdio::null()).status();
 }
 
+/// A BPF file system, as long as the case runs.
+struct Pins(std::path::PathBuf);
+
+impl Pins {
+    fn mount(folder: &std::path::Path) -> Result<Self, String> {
+        let path = folder.join("bpf");
+        std::fs::create_dir(&path).map_err(|error| error.to_string())?;
+        let mount = Command::new("mount").args(["-t", "bpf", "bpf"]).arg(&path).output();
+        match mount {
+            Ok(output) if output.status.success() => Ok(Self(path)),
+            Ok(output) => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
+            Err(error) => Err(format!("mount: {error}")),
+        }
+    }
+}
+
+impl Drop for Pins {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.0).status();
+    }
+}
+
 /// Runs a case; a message if it cannot be run or takes too long.
 pub fn run(case: &Case, place: &Place) -> Result<Run, String> {
     let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
     let mut blanks = place.programs_for(case, folder.path())?;
     blanks.push(("{{dir}}".into(), folder.path().display().to_string()));
+    let probebook = std::env::var("PROBEBOOK").unwrap_or(env!("CARGO_BIN_EXE_probebook").into());
+    blanks.push(("{{probebook}}".into(), probebook.clone()));
+    let _pins = case.needs.iter().any(|need| need == "bpffs").then(|| Pins::mount(folder.path())).transpose()?;
     let before = case.before.as_deref().map(|command| format!("exec {}", fill(command, &blanks)));
     let before = before.as_deref().map(Group::shell).transpose()?;
+    case.delay.into_iter().for_each(thread::sleep);
     if let Some(group) = &before {
         blanks.push(("{{pid}}".into(), group.0.id().to_string()));
     }
     let fill = |text: &str| fill(text, &blanks);
 
-    let mut command = Command::new(std::env::var("PROBEBOOK").unwrap_or(env!("CARGO_BIN_EXE_probebook").into()));
+    let mut command = Command::new(probebook);
     command.env_remove("LD_LIBRARY_PATH");
     command.arg("run").args(case.args.iter().map(|argument| fill(argument)));
     for (path, text) in &case.writes {
@@ -99,7 +125,8 @@ pub fn run(case: &Case, place: &Place) -> Result<Run, String> {
 
     let during = case.during.as_deref().map(fill);
     let (stdout, stderr, code) = watch(case, Group::spawn(&mut command)?, during.as_deref())?;
-    let file = std::fs::read_to_string(folder.path().join("out")).ok();
+    let written = ["out", "bpf/out"].into_iter().find_map(|name| std::fs::read(folder.path().join(name)).ok());
+    let file = written.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
     Ok(Run { stdout, stderr, code, file, blanks })
 }
 

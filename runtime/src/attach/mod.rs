@@ -1,23 +1,27 @@
 //! Attaches programs to what triggers them, one kind of probe a file.
 
+pub mod bind;
+mod fentry;
 mod hardware;
 mod interval;
+mod iter;
 mod kprobe;
 mod perf;
 mod profile;
 mod raw_tracepoint;
 mod software;
 mod tracepoint;
-mod unsupported;
 mod uprobe;
+mod watchpoint;
 
+use std::fs::File;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::mpsc;
 use std::thread;
 
 use probebook_compiler::kernel_info::Unavailable;
-use probebook_compiler::plan::{Attach, ProbePlan};
+use probebook_compiler::plan::{Attach, ProbePlan, ProgramKind};
 use probebook_compiler::syntax::ast::Span;
 
 use crate::loader::privilege::Refusal;
@@ -28,6 +32,35 @@ pub struct Attachment {
     /// Closed first.
     _link: OwnedFd,
     _event: Option<OwnedFd>,
+    /// Reading from it runs the iterator.
+    objects: Option<File>,
+    /// The address of a watchpoint.
+    watches: Option<u64>,
+}
+
+impl Attachment {
+    /// A link that needs nothing else.
+    fn of_link(link: OwnedFd) -> Attachment {
+        Attachment { _link: link, _event: None, objects: None, watches: None }
+    }
+
+    fn of_event(link: OwnedFd, event: OwnedFd) -> Attachment {
+        Attachment { _event: Some(event), ..Attachment::of_link(link) }
+    }
+
+    fn watching(self, address: u64) -> Attachment {
+        Attachment { watches: Some(address), ..self }
+    }
+
+    /// What has to be read to run an iterator, once.
+    pub fn take_objects(&mut self) -> Option<File> {
+        self.objects.take()
+    }
+
+    /// Whether it is a watchpoint for this address.
+    pub fn watches(&self, address: u64) -> bool {
+        self.watches == Some(address)
+    }
 }
 
 /// What attaching needs to know of the world.
@@ -62,6 +95,7 @@ impl Default for Mechanisms {
 #[derive(Clone, Copy)]
 pub struct Target<'a> {
     pub program: BorrowedFd<'a>,
+    pub kind: ProgramKind,
     pub cookie: u64,
 }
 
@@ -88,8 +122,10 @@ pub enum Reason {
     /// The kernel was built without it.
     #[error("this kernel has no {feature}")]
     NoKernelSupport { feature: &'static str },
-    #[error("{0} probes are not supported yet")]
-    Unsupported(&'static str),
+    #[error("all breakpoints of the processor are in use (x86-64 has four)")]
+    NoBreakpointLeft,
+    #[error("it could not be pinned: {0}")]
+    Pin(String),
     #[error("{action}: {source}")]
     System { action: &'static str, source: io::Error },
 }
@@ -120,7 +156,11 @@ pub fn attach(
         Attach::Hardware { event, period } => hardware::attach(target, *event, *period, surroundings),
         Attach::Uprobe { path, offset, returns, .. } => uprobe::attach(target, path, *offset, *returns, surroundings),
         Attach::Kprobe { symbol, offset, returns } => kprobe::attach(target, symbol, *offset, *returns),
-        Attach::Fentry { .. } | Attach::Iter { .. } | Attach::Watchpoint { .. } => unsupported::attach(&probe.attach),
+        Attach::Fentry { .. } => fentry::attach(target),
+        Attach::Iter { pin, .. } => iter::attach(target, pin.as_deref(), surroundings),
+        Attach::Watchpoint { address, length, access } => {
+            watchpoint::attach(target, *address, *length, *access, surroundings)
+        }
     };
     attached.map_err(|reason| AttachError { probe: probe.name.clone(), span: probe.span, reason })
 }

@@ -13,7 +13,7 @@ pub fn hang(event: &Event, on: perf::Target, target: Target<'_>) -> Result<Attac
     let link = link::perf_event(target.program, event.as_fd(), target.cookie)
         .map_err(|error| Reason::of(error, "linking the program to its event"))?;
     perf::enable(event.as_fd()).map_err(|error| Reason::of(error, "enabling the event"))?;
-    Ok(Attachment { _link: link, _event: Some(event) })
+    Ok(Attachment::of_event(link, event))
 }
 
 /// Hangs the program on an event of each CPU, or of each thread of the process of interest.

@@ -34,6 +34,8 @@ pub struct Actions {
     allow_unsafe: bool,
     /// Text is put together here.
     buffer: String,
+    /// Addresses of watchpoints to be taken away, and who asked for it.
+    unwatched: Vec<(u64, Span)>,
 }
 
 /// Calls back with what resolves the values of a map.
@@ -59,6 +61,7 @@ enum Action {
     Join { separator: String, capacity: usize },
     Cat { format: EventFormat },
     System { format: EventFormat },
+    Unwatch { span: Span },
     RuntimeError { message: String, span: Span },
 }
 
@@ -77,7 +80,13 @@ impl Actions {
             max_cat_bytes: plan.settings.max_cat_bytes,
             allow_unsafe,
             buffer: String::new(),
+            unwatched: Vec::new(),
         })
+    }
+
+    /// What `unwatch` was called for since the last call: probes are the trace's.
+    pub fn take_unwatched(&mut self) -> Vec<(u64, Span)> {
+        std::mem::take(&mut self.unwatched)
     }
 
     /// Does what one event asks for. Events that nobody could have sent are told as errors.
@@ -119,6 +128,9 @@ impl Actions {
                 format.render(arguments, context.resolve, &self.options, &mut self.buffer);
                 system(&self.buffer, self.allow_unsafe, context.is_interrupted, sink);
             }
+            Action::Unwatch { span } => {
+                self.unwatched.extend(arguments.first_chunk().map(|bytes| (u64::from_ne_bytes(*bytes), *span)));
+            }
             Action::RuntimeError { message, span } => {
                 let code = arguments.first_chunk().map_or(0, |bytes| i64::from_ne_bytes(*bytes));
                 sink.runtime_error(message, code, *span);
@@ -147,6 +159,7 @@ fn compile(index: usize, event: &EventPlan, maps: &[Arc<LiveMap>]) -> Result<Act
         }
         EventPlan::Cat { format: text, arguments } => Action::Cat { format: format(text, arguments)? },
         EventPlan::System { format: text, arguments } => Action::System { format: format(text, arguments)? },
+        EventPlan::Unwatch { span } => Action::Unwatch { span: *span },
         EventPlan::RuntimeError { message, span } => Action::RuntimeError { message: message.clone(), span: *span },
     })
 }

@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use aya_obj::generated::{bpf_attach_type, bpf_cmd};
 
-use super::bpf::{attribute, bpf_descriptor};
+use super::bpf::{attribute, bpf, bpf_descriptor};
 
 /// Runs `program` whenever `event` fires; `cookie` is what `bpf_get_attach_cookie` returns there.
 pub fn perf_event(program: BorrowedFd<'_>, event: BorrowedFd<'_>, cookie: u64) -> io::Result<OwnedFd> {
@@ -19,6 +19,61 @@ pub fn perf_event(program: BorrowedFd<'_>, event: BorrowedFd<'_>, cookie: u64) -
     link.__bindgen_anon_3.perf_event.bpf_cookie = cookie;
     // SAFETY: the attribute holds no pointers.
     unsafe { bpf_descriptor(bpf_cmd::BPF_LINK_CREATE, &mut attr) }
+}
+
+/// Runs `program` at what it named when it was loaded: a function's entry or return, a tracepoint.
+pub fn tracing(program: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    let mut attr = attribute();
+    attr.raw_tracepoint.prog_fd = program.as_raw_fd() as u32;
+    // SAFETY: the attribute holds no pointers: a name is not wanted here.
+    unsafe { bpf_descriptor(bpf_cmd::BPF_RAW_TRACEPOINT_OPEN, &mut attr) }
+}
+
+/// `union bpf_iter_link_info` for iterators over tasks (Linux 6.1): thread, process, its descriptor.
+#[repr(C)]
+struct TaskIterator {
+    tid: u32,
+    pid: u32,
+    pid_fd: u32,
+    /// The union is larger.
+    rest: u32,
+}
+
+/// Makes an iterator of `program`, over all objects or over those of one process.
+pub fn iterator(program: BorrowedFd<'_>, pid: Option<u32>) -> io::Result<OwnedFd> {
+    let info = TaskIterator { tid: 0, pid: pid.unwrap_or(0), pid_fd: 0, rest: 0 };
+    let mut attr = attribute();
+    // SAFETY: all members of the union are plain integers; this is the one for BPF_LINK_CREATE.
+    let link = unsafe { &mut attr.link_create };
+    link.__bindgen_anon_1.prog_fd = program.as_raw_fd() as u32;
+    link.attach_type = bpf_attach_type::BPF_TRACE_ITER as u32;
+    if pid.is_some() {
+        // SAFETY: as above; this is the member for iterators.
+        let iterator = unsafe { &mut link.__bindgen_anon_3.__bindgen_anon_1 };
+        iterator.iter_info = (&raw const info) as u64;
+        iterator.iter_info_len = size_of::<TaskIterator>() as u32;
+    }
+    // SAFETY: `info` outlives the call and has the length given.
+    unsafe { bpf_descriptor(bpf_cmd::BPF_LINK_CREATE, &mut attr) }
+}
+
+/// A file that runs an iterator when it is read, and gives what the program writes.
+pub fn objects(link: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    let mut attr = attribute();
+    attr.iter_create.link_fd = link.as_raw_fd() as u32;
+    // SAFETY: the attribute holds no pointers.
+    unsafe { bpf_descriptor(bpf_cmd::BPF_ITER_CREATE, &mut attr) }
+}
+
+/// Gives a link a name in a BPF file system, which keeps it.
+pub fn pin(link: BorrowedFd<'_>, path: &CStr) -> io::Result<()> {
+    let mut attr = attribute();
+    // SAFETY: all members of the union are plain integers; this one is for BPF_OBJ_PIN.
+    let object = unsafe { &mut attr.__bindgen_anon_4 };
+    object.pathname = path.as_ptr() as u64;
+    object.bpf_fd = link.as_raw_fd() as u32;
+    // SAFETY: the path is NUL-terminated and outlives the call.
+    unsafe { bpf(bpf_cmd::BPF_OBJ_PIN, &mut attr) }.map(drop)
 }
 
 /// Runs `program` at a raw tracepoint.

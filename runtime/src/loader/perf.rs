@@ -7,11 +7,13 @@ use std::mem;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use aya_obj::generated::perf_event_attr;
+use probebook_compiler::plan::Access;
 
 /// `PERF_TYPE_*` of `linux/perf_event.h`; the numbers of dynamic sources are in sysfs.
 pub const TYPE_HARDWARE: u32 = 0;
 pub const TYPE_SOFTWARE: u32 = 1;
 pub const TYPE_TRACEPOINT: u32 = 2;
+pub const TYPE_BREAKPOINT: u32 = 5;
 /// `PERF_COUNT_SW_CPU_CLOCK`.
 pub const SOFTWARE_CPU_CLOCK: u64 = 0;
 
@@ -51,6 +53,8 @@ pub enum Event {
     Uprobe { kind: u32, path: CString, offset: u64, returns: bool },
     /// A kernel function; `kind` is what sysfs says of the `kprobe` source.
     Kprobe { kind: u32, function: CString, offset: u64, returns: bool },
+    /// Memory that is read, written or executed.
+    Breakpoint { address: u64, length: u32, access: Access },
 }
 
 /// Opens an event that is not yet enabled.
@@ -60,7 +64,7 @@ pub fn open(event: &Event, target: Target) -> io::Result<OwnedFd> {
     attr.size = u32::try_from(mem::size_of::<perf_event_attr>()).unwrap_or(0);
     attr.set_disabled(1);
     fill(&mut attr, event);
-    if matches!((event, target), (Event::Sampled { .. }, Target::Process(_))) {
+    if matches!((event, target), (Event::Sampled { .. } | Event::Breakpoint { .. }, Target::Process(_))) {
         attr.set_inherit(1);
     }
     let (pid, cpu): (libc::pid_t, libc::c_int) = match target {
@@ -96,6 +100,14 @@ fn fill(attr: &mut perf_event_attr, event: &Event) {
             attr.config = *id;
             attr.__bindgen_anon_1.sample_period = 1;
         }
+        Event::Breakpoint { address, length, access } => {
+            attr.type_ = TYPE_BREAKPOINT;
+            attr.bp_type = breakpoint_type(*access);
+            attr.__bindgen_anon_1.sample_period = 1;
+            attr.__bindgen_anon_3.bp_addr = *address;
+            // The kernel wants this length for code (perf_event_open(2), `bp_len`).
+            attr.__bindgen_anon_4.bp_len = if access.execute { 8 } else { u64::from(*length) };
+        }
         Event::Uprobe { kind, path, offset, returns } => {
             attr.type_ = *kind;
             attr.config = u64::from(*returns);
@@ -109,6 +121,11 @@ fn fill(attr: &mut perf_event_attr, event: &Event) {
             attr.__bindgen_anon_4.probe_offset = *offset;
         }
     }
+}
+
+/// `HW_BREAKPOINT_*` of `linux/hw_breakpoint.h`.
+fn breakpoint_type(access: Access) -> u32 {
+    u32::from(access.read) | u32::from(access.write) << 1 | u32::from(access.execute) << 2
 }
 
 /// Lets an event fire.

@@ -36,15 +36,37 @@ pub enum LoadError {
     Kernel { program: usize, symbol: String, source: io::Error },
 }
 
-/// Loads every program of an object; the descriptors are in the order of the plan.
-pub fn load(object: &[u8], plans: &[ProgramPlan], maps: &[RawFd], log_size: u32) -> Result<Vec<OwnedFd>, LoadError> {
+/// What a program names when it is loaded: a function or a type that it will be attached to.
+pub struct Binding {
+    pub btf_id: u32,
+    /// Whose type that is, if not the kernel's: a module's BTF, or a BPF program.
+    pub owner: Option<OwnedFd>,
+}
+
+/// Loads every program of an object; the descriptors are in the order of the plan. Bindings are in
+/// the same order; what is missing there has none.
+pub fn load(
+    object: &[u8],
+    plans: &[ProgramPlan],
+    bindings: &[Option<Binding>],
+    maps: &[RawFd],
+    log_size: u32,
+) -> Result<Vec<OwnedFd>, LoadError> {
     let Executables { programs, btf } = object::read(object, plans, maps)?;
     let btf = btf.and_then(|bytes| load_btf(&bytes).ok());
     let loads = programs.iter().zip(plans).enumerate().map(|(index, (executable, plan))| {
-        load_one(executable, plan.kind, btf.as_ref().map(AsFd::as_fd), log_size)
-            .map_err(|failure| failure.at(index, executable))
+        let binding = bindings.get(index).and_then(Option::as_ref);
+        let place = Surroundings { kind: plan.kind, binding, btf: btf.as_ref().map(AsFd::as_fd) };
+        load_one(executable, &place, log_size).map_err(|failure| failure.at(index, executable))
     });
     loads.collect()
+}
+
+/// What is loaded together with a program's instructions.
+struct Surroundings<'a> {
+    kind: ProgramKind,
+    binding: Option<&'a Binding>,
+    btf: Option<BorrowedFd<'a>>,
 }
 
 /// A failure of one program, before it is known which of the plan's it is.
@@ -68,20 +90,15 @@ impl Failure {
 }
 
 /// Loads without a log, which is quicker, and asks for one only after a rejection.
-fn load_one(
-    executable: &Executable,
-    kind: ProgramKind,
-    btf: Option<BorrowedFd<'_>>,
-    log_size: u32,
-) -> Result<OwnedFd, Failure> {
-    let error = match submit(executable, kind, btf, &mut []) {
+fn load_one(executable: &Executable, around: &Surroundings<'_>, log_size: u32) -> Result<OwnedFd, Failure> {
+    let error = match submit(executable, around, &mut []) {
         Ok(fd) => return Ok(fd),
         Err(error) => error,
     };
     let mut size = log_size.max(4096);
     loop {
         let mut buffer = vec![0u8; size as usize];
-        match submit(executable, kind, btf, &mut buffer) {
+        match submit(executable, around, &mut buffer) {
             Ok(fd) => return Ok(fd),
             Err(error) if error.raw_os_error() == Some(libc::ENOSPC) && size < LARGEST_LOG => size *= 4,
             Err(_) => {
@@ -93,16 +110,11 @@ fn load_one(
     }
 }
 
-fn submit(
-    executable: &Executable,
-    kind: ProgramKind,
-    btf: Option<BorrowedFd<'_>>,
-    log: &mut [u8],
-) -> io::Result<OwnedFd> {
+fn submit(executable: &Executable, around: &Surroundings<'_>, log: &mut [u8]) -> io::Result<OwnedFd> {
     let mut attr = attribute();
     // SAFETY: all members of the union are plain integers; this is the one for BPF_PROG_LOAD.
     let load = unsafe { &mut attr.__bindgen_anon_3 };
-    let (program_type, attach_type) = kernel_type(kind);
+    let (program_type, attach_type) = kernel_type(around.kind);
     load.prog_type = program_type as u32;
     load.expected_attach_type = attach_type.map_or(0, |ty| ty as u32);
     load.insns = executable.instructions.as_ptr() as u64;
@@ -111,7 +123,11 @@ fn submit(
     for (to, from) in load.prog_name.iter_mut().take(15).zip(executable.symbol.bytes()) {
         *to = from as libc::c_char;
     }
-    if let Some(btf) = btf {
+    if let Some(binding) = around.binding {
+        load.attach_btf_id = binding.btf_id;
+        load.__bindgen_anon_1.attach_prog_fd = binding.owner.as_ref().map_or(0, |owner| owner.as_raw_fd() as u32);
+    }
+    if let Some(btf) = around.btf {
         load.prog_btf_fd = btf.as_raw_fd() as u32;
         load.func_info = address(&executable.func_info);
         load.func_info_rec_size = executable.func_info_size;
@@ -137,6 +153,7 @@ fn records(bytes: &[u8], size: u32) -> u32 {
 fn kernel_type(kind: ProgramKind) -> (bpf_prog_type, Option<bpf_attach_type>) {
     match kind {
         ProgramKind::Run | ProgramKind::RawTracepoint => (bpf_prog_type::BPF_PROG_TYPE_RAW_TRACEPOINT, None),
+        ProgramKind::TypedTracepoint => (bpf_prog_type::BPF_PROG_TYPE_TRACING, Some(bpf_attach_type::BPF_TRACE_RAW_TP)),
         ProgramKind::Tracepoint => (bpf_prog_type::BPF_PROG_TYPE_TRACEPOINT, None),
         ProgramKind::PerfEvent => (bpf_prog_type::BPF_PROG_TYPE_PERF_EVENT, None),
         ProgramKind::Probe => (bpf_prog_type::BPF_PROG_TYPE_KPROBE, None),

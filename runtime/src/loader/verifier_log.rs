@@ -15,14 +15,24 @@ pub struct Reason {
 /// nor a source line, nor statistics is what the verifier objects to.
 pub fn reason(log: &str) -> Reason {
     let mut reason = Reason::default();
+    let mut helper = "";
     for line in log.lines().map(str::trim).filter(|line| !line.is_empty()) {
         if let Some(index) = instruction_index(line) {
             reason.instruction = Some(index);
+            helper = called_helper(line).unwrap_or(helper);
         } else if !is_noise(line) {
             line.clone_into(&mut reason.message);
         }
     }
+    if reason.message == "helper call is not allowed in probe" {
+        reason.message = format!("helper {helper} not allowed in probe");
+    }
     reason
+}
+
+/// `12: (85) call bpf_d_path#147` calls `bpf_d_path`.
+fn called_helper(line: &str) -> Option<&str> {
+    line.split_once(") call ")?.1.split('#').next()
 }
 
 /// Where an instruction comes from: the last entry that does not lie behind it.
@@ -87,6 +97,12 @@ mod tests {
         let reason = reason(LOG);
         assert_eq!(reason.message, "R1 invalid mem access 'scalar'");
         assert_eq!(reason.instruction, Some(1));
+    }
+
+    #[test]
+    fn a_helper_that_is_not_allowed_is_named() {
+        let log = "4: (85) call bpf_d_path#147\nhelper call is not allowed in probe\n";
+        assert_eq!(super::reason(log).message, "helper bpf_d_path not allowed in probe");
     }
 
     #[test]

@@ -7,16 +7,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use probebook_compiler::files::Files;
-use probebook_compiler::kernel_info::{KernelInfo, Unavailable, UserBinary};
+use probebook_compiler::kernel_info::{BpfFunction, KernelInfo, Prototype, Unavailable, UserBinary};
 use probebook_compiler::types::{EnumType, StructType, Type};
 
 use super::files::Disk;
-use super::{System, libraries};
+use super::{Btf, KERNEL, System, libraries};
+use crate::loader::inspect;
 
 /// The initial PID namespace's inode (`PROC_PID_INIT_INO` in `linux/proc_ns.h`).
 const INITIAL_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
-/// What the kernel proper is called among modules.
-const KERNEL: &str = "vmlinux";
 
 impl KernelInfo for System {
     fn tracepoints(&self) -> Result<Arc<Vec<(String, String)>>, Unavailable> {
@@ -28,13 +27,7 @@ impl KernelInfo for System {
     }
 
     fn raw_tracepoints(&self) -> Result<Arc<Vec<String>>, Unavailable> {
-        if self.btf().is_empty() {
-            return Err(Unavailable {
-                reason: "the raw tracepoints are not known, because this kernel does not describe its types (BTF)"
-                    .into(),
-                remedy: Some("use a kernel with CONFIG_DEBUG_INFO_BTF".into()),
-            });
-        }
+        self.require_btf("raw tracepoints")?;
         Ok(Arc::clone(self.raw_tracepoints.get_or_init(|| Arc::new(self.btf().raw_tracepoints()))))
     }
 
@@ -53,6 +46,31 @@ impl KernelInfo for System {
         Ok(Arc::clone(functions))
     }
 
+    fn function_prototype(&self, module: &str, function: &str) -> Option<Prototype> {
+        self.module_btf(module)?.prototype(function)
+    }
+
+    fn iterators(&self) -> Result<Arc<Vec<String>>, Unavailable> {
+        self.require_btf("iterators")?;
+        Ok(Arc::clone(self.iterators.get_or_init(|| Arc::new(self.btf().iterators()))))
+    }
+
+    fn bpf_functions(&self) -> Result<Vec<BpfFunction>, Unavailable> {
+        let programs = inspect::programs().map_err(|error| Unavailable {
+            reason: format!("the loaded BPF programs are not known: {error}"),
+            remedy: Some("run as root".into()),
+        })?;
+        let mut functions = Vec::new();
+        for program in programs {
+            let Some(data) = program.btf else { continue };
+            let btf = Btf::of_program(data);
+            let names = program.functions.iter().filter_map(|id| btf.name(*id));
+            functions.extend(names.map(|name| BpfFunction { program: program.id, name: name.to_owned() }));
+        }
+        functions.sort();
+        Ok(functions)
+    }
+
     fn resolve_binary(&self, name: &str, pid: Option<u32>) -> Result<Vec<PathBuf>, Unavailable> {
         Ok(libraries::resolve(name, pid))
     }
@@ -66,7 +84,7 @@ impl KernelInfo for System {
     }
 
     fn struct_type(&self, name: &str) -> Option<Arc<StructType>> {
-        self.btf().struct_type(name)
+        self.btf().struct_type(name).or_else(|| self.modules.struct_type(name, self.btf()))
     }
 
     fn typedef(&self, name: &str) -> Option<Type> {
@@ -101,6 +119,16 @@ impl KernelInfo for System {
 }
 
 impl System {
+    fn require_btf(&self, what: &str) -> Result<(), Unavailable> {
+        if !self.btf().is_empty() {
+            return Ok(());
+        }
+        Err(Unavailable {
+            reason: format!("the {what} are not known, because this kernel does not describe its types (BTF)"),
+            remedy: Some("use a kernel with CONFIG_DEBUG_INFO_BTF".into()),
+        })
+    }
+
     /// What ftrace says it can trace; where that may not be read, the functions that both BTF and
     /// the symbol table know, and those of modules.
     fn traceable_functions(&self) -> Vec<(String, String)> {

@@ -7,8 +7,10 @@ mod files;
 mod kallsyms;
 mod kernel_info;
 mod libraries;
+mod modules;
 mod tracefs;
 
+use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 
 use jiff::Timestamp;
@@ -16,6 +18,7 @@ use nix::time::ClockId;
 
 pub use btf::Btf;
 pub use kallsyms::{Kallsyms, KernelSymbol};
+use modules::Modules;
 pub use tracefs::Tracefs;
 
 /// The running system, read when asked for and remembered.
@@ -27,6 +30,8 @@ pub struct System {
     binaries: elf::Binaries,
     raw_tracepoints: OnceLock<Arc<Vec<String>>>,
     functions: OnceLock<Arc<Vec<(String, String)>>>,
+    iterators: OnceLock<Arc<Vec<String>>>,
+    modules: Modules,
 }
 
 impl System {
@@ -46,6 +51,14 @@ impl System {
     /// The kernel's types; the first call takes some milliseconds.
     pub fn btf(&self) -> &Btf {
         self.btf.get_or_init(Btf::read)
+    }
+
+    /// A module's types; `vmlinux` is the kernel itself. `None` if it does not describe itself.
+    pub fn module_btf(&self, module: &str) -> Option<ModuleBtf<'_>> {
+        if module == KERNEL {
+            return (!self.btf().is_empty()).then(|| ModuleBtf::Kernel(self.btf()));
+        }
+        self.modules.get(module, self.btf()).map(ModuleBtf::Module)
     }
 
     /// Reads what will be asked for sooner or later and takes time; for a background thread.
@@ -71,6 +84,26 @@ impl System {
     pub fn boot_time_ns(&self) -> i64 {
         let now = i64::try_from(Timestamp::now().as_nanosecond()).unwrap_or(0);
         now.saturating_sub(nanoseconds_since_boot())
+    }
+}
+
+/// What the kernel proper is called among modules.
+pub const KERNEL: &str = "vmlinux";
+
+/// Types of the kernel or of one of its modules.
+pub enum ModuleBtf<'a> {
+    Kernel(&'a Btf),
+    Module(Arc<Btf>),
+}
+
+impl Deref for ModuleBtf<'_> {
+    type Target = Btf;
+
+    fn deref(&self) -> &Btf {
+        match self {
+            ModuleBtf::Kernel(btf) => btf,
+            ModuleBtf::Module(btf) => btf,
+        }
     }
 }
 

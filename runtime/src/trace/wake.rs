@@ -1,9 +1,10 @@
 //! How another thread gets a polling trace's attention.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-/// Interrupts that have come so far. The first ends the events; the second ends the rest.
+/// Interrupts that have come so far: the first ends the events, the second ends the rest. And
+/// signals, which have probes of their own.
 #[derive(Default)]
 pub(super) struct Wake {
     state: Mutex<State>,
@@ -15,13 +16,15 @@ struct State {
     /// Since the last reset.
     pending: bool,
     count: u32,
+    /// Names of signals that were not yet acted upon.
+    signals: Vec<String>,
 }
 
 impl Wake {
     /// Waits, but not beyond an interrupt.
     pub fn wait(&self, timeout: Duration) {
         let state = self.lock();
-        if !state.pending {
+        if !state.pending && state.signals.is_empty() {
             let _ = self.changed.wait_timeout(state, timeout);
         }
     }
@@ -29,6 +32,11 @@ impl Wake {
     /// Whether an interrupt has come since the last reset.
     pub fn is_interrupted(&self) -> bool {
         self.lock().pending
+    }
+
+    /// The signals that have come since the last call.
+    pub fn take_signals(&self) -> Vec<String> {
+        std::mem::take(&mut self.lock().signals)
     }
 
     /// Whether the user has lost patience.
@@ -67,9 +75,34 @@ impl TraceHandle {
         self.wake.changed.notify_all();
     }
 
+    /// A hold that does not keep what belongs to the trace.
+    pub fn downgrade(&self) -> WeakTraceHandle {
+        WeakTraceHandle { wake: Arc::downgrade(&self.wake) }
+    }
+
     /// Whether [`TraceHandle::interrupt`] was called more than once.
     pub fn is_abandoned(&self) -> bool {
         self.wake.is_abandoned()
+    }
+}
+
+/// As [`TraceHandle`], for those who may outlive the trace.
+pub struct WeakTraceHandle {
+    wake: Weak<Wake>,
+}
+
+impl WeakTraceHandle {
+    /// Whether there is still somebody to tell.
+    pub fn is_alive(&self) -> bool {
+        self.wake.strong_count() > 0
+    }
+
+    /// Has the probes of a signal run, such as `SIGUSR1`.
+    pub fn signal(&self, name: &str) {
+        if let Some(wake) = self.wake.upgrade() {
+            wake.lock().signals.push(name.to_owned());
+            wake.changed.notify_all();
+        }
     }
 }
 

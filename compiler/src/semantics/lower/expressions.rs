@@ -3,7 +3,7 @@
 use crate::diagnostics::Diagnostic;
 use crate::ir::{Expr as Ir, Stmt};
 use crate::semantics::macros;
-use crate::stdlib::{self, CallSite, Lower};
+use crate::stdlib::{self, CallSite, Lower, Mode};
 use crate::syntax::ast::{BinaryOp, Block, Expr, ExprKind, Ident, OffsetStep, Span, TypeOrExpr, UnaryOp};
 use crate::types::Type;
 
@@ -112,6 +112,11 @@ impl Lowerer<'_> {
             let message = format!("{} cannot be used in a {} probe", entry.name, self.probe.provider);
             let hint = format!("it works in: {}", entry.probes.join(", "));
             return Err(self.report(Diagnostic::error("wrong-probe-type", site.span, message).hint(hint)));
+        }
+        if self.probe.prints_to_file && entry.mode == Mode::Asynchronous && entry.name != "printf" {
+            let message = format!("{} cannot be used in a pinned iterator", entry.name);
+            let diagnostic = Diagnostic::error("wrong-probe-type", site.span, message);
+            return Err(self.report(diagnostic.hint("probebook is gone when it is read; printf writes to the file")));
         }
         if entry.is_unsafe && !self.env.allow_unsafe {
             let message = format!("{}() is unsafe: it changes the traced system", entry.name);

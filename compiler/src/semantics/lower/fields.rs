@@ -11,8 +11,12 @@ use super::{Lowered, Lowerer, Operand, Repr};
 
 impl Lowerer<'_> {
     pub fn field(&mut self, object: &Expr, field: &Ident, span: Span) -> Lowered<Operand> {
-        if matches!(&object.kind, ExprKind::Identifier(name) if name == "args") {
-            return self.argument(field, span);
+        if let ExprKind::Identifier(name) = &object.kind {
+            match (name.as_str(), &self.probe.arguments) {
+                ("args", _) => return self.argument(field, span),
+                ("ctx", Arguments::Iterator(info)) => return self.iterated(info, field, span),
+                _ => {}
+            }
         }
         let object = self.expr(object)?;
         if object.is_unknown() && !self.env.last_round {
@@ -54,7 +58,7 @@ impl Lowerer<'_> {
         }
     }
 
-    fn find_field(&mut self, info: &StructType, field: &Ident) -> Lowered<StructField> {
+    pub(super) fn find_field(&mut self, info: &StructType, field: &Ident) -> Lowered<StructField> {
         if let Some(member) = info.fields.iter().find(|member| member.name == field.name) {
             return Ok(member.clone());
         }
@@ -116,21 +120,9 @@ impl Lowerer<'_> {
                 let address = Ir::convert(Conversion::ToInteger, Scalar::I64, Ir::Context);
                 self.member(Repr::Remote { address, space: AddressSpace::Kernel }, 1, &member, span)
             }
-            Arguments::Raw(list) => {
-                let Some(index) = list.iter().position(|(name, _)| *name == field.name) else {
-                    let names: Vec<&str> = list.iter().map(|(name, _)| name.as_str()).collect();
-                    let message = format!("{} has no argument '{}'", probe.name, field.name);
-                    let hint = match nearest(&field.name, names.iter().copied()) {
-                        Some(near) => format!("did you mean {near}?"),
-                        None => format!("its arguments are {}", names.join(", ")),
-                    };
-                    return Err(self.report(Diagnostic::error("no-such-field", field.span, message).hint(hint)));
-                };
-                let ty = list.get(index).map_or(Type::U64, |(_, ty)| ty.clone());
-                let address = Ir::Context.offset(8 * index as u32);
-                let value = self.bind(Scalar::I64, Ir::load(Scalar::I64, address));
-                let value = if ty.is_integer() { self.narrow(&ty, value) } else { value };
-                Ok(Operand::scalar(in_kernel(ty), value, span))
+            Arguments::Words(info) => {
+                let member = self.find_field(info, field)?;
+                self.argument_words(&member, span)
             }
             _ => {
                 let message = format!("args is not available in a {} probe", probe.provider);
@@ -255,13 +247,5 @@ impl Lowerer<'_> {
         let then = vec![Stmt::Set(result, opaque)];
         self.emit(Stmt::If { condition: inside, then, otherwise: vec![Stmt::Set(result, Ir::int(0))] });
         Ir::Var(result)
-    }
-}
-
-/// Pointers that the kernel hands to a raw tracepoint point into the kernel.
-fn in_kernel(ty: Type) -> Type {
-    match ty {
-        Type::Pointer { to, space: AddressSpace::Unknown } => Type::Pointer { to, space: AddressSpace::Kernel },
-        other => other,
     }
 }

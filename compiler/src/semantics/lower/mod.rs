@@ -4,6 +4,7 @@
 //! output of those rounds is thrown away. In the last round unknown is an error.
 
 pub mod aggregates;
+mod arguments;
 mod compare;
 pub mod constants;
 pub mod convert;
@@ -134,7 +135,8 @@ impl<'a> Lowerer<'a> {
 
     /// Lowers predicate and body to a program.
     pub fn program(mut self, symbol: String, predicate: Option<&Expr>, body: &Block) -> ir::Program {
-        if self.probe.kind != ProgramKind::Run {
+        // A pinned iterator goes on without us.
+        if self.probe.kind != ProgramKind::Run && !self.probe.prints_to_file {
             self.check_gate();
         }
         self.check_process();
@@ -148,13 +150,18 @@ impl<'a> Lowerer<'a> {
         // What went wrong has been reported; the rest is of no use then.
         let _ = self.block(body);
         let body = self.blocks.pop().unwrap_or_default();
-        ir::Program { symbol, kind: self.probe.kind, vars: self.vars, slots: self.slots, body, default_return: 0 }
+        let kind = match self.probe.kind {
+            ProgramKind::RawTracepoint if self.probe.needs_types.get() => ProgramKind::TypedTracepoint,
+            kind => kind,
+        };
+        ir::Program { symbol, kind, vars: self.vars, slots: self.slots, body, default_return: 0 }
     }
 
     /// With `-p`, leaves unless the process is the one; other probes are attached to it alone.
     fn check_process(&mut self) {
         let Some(pid) = self.env.pid else { return };
-        if !matches!(self.probe.provider, "tracepoint" | "rawtracepoint" | "kprobe" | "kretprobe") {
+        if !matches!(self.probe.provider, "tracepoint" | "rawtracepoint" | "kprobe" | "kretprobe" | "fentry" | "fexit")
+        {
             return;
         }
         let current = crate::stdlib::current_id(self, true, false);

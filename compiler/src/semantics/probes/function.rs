@@ -49,22 +49,6 @@ pub const KRETPROBE: ProbeType = ProbeType {
     expand: Some(|request| kernel(request, &KRETPROBE, true)),
 };
 
-pub const FENTRY: ProbeType = ProbeType {
-    name: "fentry",
-    aliases: &["f", "kfunc"],
-    variants: &["fentry[:module]:function"],
-    documentation: "Fires when a kernel function is entered, with typed arguments.",
-    expand: None,
-};
-
-pub const FEXIT: ProbeType = ProbeType {
-    name: "fexit",
-    aliases: &["fr", "kretfunc"],
-    variants: &["fexit[:module]:function"],
-    documentation: "Fires when a kernel function returns, with typed arguments and return value.",
-    expand: None,
-};
-
 type Outcome = Result<Vec<Expanded>, Box<Diagnostic>>;
 
 fn context(kind: ProgramKind, ty: &ProbeType, name: String, space: AddressSpace) -> ProbeContext {

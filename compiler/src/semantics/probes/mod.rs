@@ -2,13 +2,17 @@
 //!
 //! One probe type a file; [`TYPES`] lists them for expansion, completion and documentation.
 
+mod fentry;
 mod function;
 pub mod glob;
+mod iter;
 mod raw_tracepoint;
+mod signal;
 mod special;
 pub mod timer;
 mod tracepoint;
 mod tracepoint_format;
+mod watchpoint;
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -22,7 +26,7 @@ use crate::syntax::{
     self,
     ast::{AttachPoint, Span},
 };
-use crate::types::{AddressSpace, StructType, Type};
+use crate::types::{AddressSpace, StructField, StructType, Type};
 
 /// A probe type of the language.
 pub struct ProbeType {
@@ -67,6 +71,12 @@ pub struct ProbeContext {
     /// Where untyped addresses point.
     pub address_space: AddressSpace,
     pub arguments: Arguments,
+    /// What the function returns, and where in the context it lies.
+    pub result: Option<(u32, Type)>,
+    /// What the action prints is read from a file by others; see [`crate::plan::Attach::Iter`].
+    pub prints_to_file: bool,
+    /// Set when lowering used a helper that takes typed pointers only.
+    pub needs_types: Cell<bool>,
     /// Set when lowering used something that differs from probe to probe; otherwise all probes of
     /// an action share one program.
     pub depends: Cell<bool>,
@@ -77,8 +87,24 @@ pub struct ProbeContext {
 pub enum Arguments {
     None,
     Tracepoint(Arc<StructType>),
-    Raw(Vec<(String, Type)>),
+    /// One after the other in the context, each from a word of its own on.
+    Words(Arc<StructType>),
+    /// `ctx` is this structure, whose pointers may be NULL.
+    Iterator(Arc<StructType>),
     Registers,
+}
+
+/// Lays parameters out as the context of a raw tracepoint or of `fentry` holds them: each takes as
+/// many words as it needs (`btf_ctx_access` in `kernel/bpf/btf.c`). Gives the words used as well.
+pub fn words(name: &str, parameters: Vec<(String, Type)>) -> (Arc<StructType>, u32) {
+    let mut size = 0;
+    let mut fields = Vec::with_capacity(parameters.len());
+    for (name, ty) in parameters {
+        let offset = size;
+        size += ty.size().max(1).next_multiple_of(8);
+        fields.push(StructField { name, offset, ty, bitfield: None, data_loc: false });
+    }
+    (Arc::new(StructType { name: name.to_owned(), size, fields }), size)
 }
 
 impl ProbeContext {
@@ -89,6 +115,9 @@ impl ProbeContext {
             name,
             address_space: AddressSpace::Kernel,
             arguments: Arguments::None,
+            result: None,
+            prints_to_file: false,
+            needs_types: Cell::new(false),
             depends: Cell::new(false),
         }
     }
@@ -98,7 +127,7 @@ impl ProbeContext {
 pub static TYPES: &[ProbeType] = &[
     special::BEGIN,
     special::END,
-    special::SELF,
+    signal::SELF,
     special::TEST,
     special::BENCH,
     timer::INTERVAL,
@@ -112,10 +141,10 @@ pub static TYPES: &[ProbeType] = &[
     function::USDT,
     function::KPROBE,
     function::KRETPROBE,
-    function::FENTRY,
-    function::FEXIT,
-    special::ITER,
-    special::WATCHPOINT,
+    fentry::FENTRY,
+    fentry::FEXIT,
+    iter::ITER,
+    watchpoint::WATCHPOINT,
 ];
 
 /// The probe type of a name, short name or old name.

@@ -31,7 +31,8 @@ fn expand(request: &Request) -> Result<Vec<Expanded>, Box<Diagnostic>> {
 fn describe(request: &Request, name: &str) -> Expanded {
     let full = format!("rawtracepoint:vmlinux:{name}");
     let mut context = ProbeContext::new(ProgramKind::RawTracepoint, "rawtracepoint", full);
-    context.arguments = Arguments::Raw(request.info.raw_tracepoint_arguments(name).unwrap_or_default());
+    let parameters = request.info.raw_tracepoint_arguments(name).unwrap_or_default();
+    context.arguments = Arguments::Words(super::words(&context.name, parameters).0);
     let attach = Attach::RawTracepoint { name: name.to_string() };
     Expanded { attach, context, span: request.point.span }
 }

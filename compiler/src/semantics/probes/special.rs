@@ -1,4 +1,4 @@
-//! Probes of the runtime itself: `begin`, `end`; and types that are declared, but not there yet.
+//! Probes of the runtime itself: `begin`, `end`; and `test` and `bench`, which are not there yet.
 
 use crate::diagnostics::Diagnostic;
 use crate::plan::{Attach, ProgramKind};
@@ -21,14 +21,6 @@ pub const END: ProbeType = ProbeType {
     expand: Some(|request| once(request, &END, Attach::End)),
 };
 
-pub const SELF: ProbeType = ProbeType {
-    name: "self",
-    aliases: &[],
-    variants: &["self:signal:SIGUSR1"],
-    documentation: "Fires when the tracing process receives a signal.",
-    expand: None,
-};
-
 pub const TEST: ProbeType = ProbeType {
     name: "test",
     aliases: &[],
@@ -42,22 +34,6 @@ pub const BENCH: ProbeType = ProbeType {
     aliases: &[],
     variants: &["bench:name"],
     documentation: "A micro benchmark, run only in bench mode.",
-    expand: None,
-};
-
-pub const ITER: ProbeType = ProbeType {
-    name: "iter",
-    aliases: &["it"],
-    variants: &["iter:task", "iter:task:pin", "iter:task_file", "iter:task_vma"],
-    documentation: "Goes over kernel objects.",
-    expand: None,
-};
-
-pub const WATCHPOINT: ProbeType = ProbeType {
-    name: "watchpoint",
-    aliases: &["w"],
-    variants: &["watchpoint:absolute_address:length:mode"],
-    documentation: "Fires when memory is read, written or executed.",
     expand: None,
 };
 

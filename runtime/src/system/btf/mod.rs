@@ -7,23 +7,30 @@ use std::collections::HashMap;
 use std::fs;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use probebook_compiler::kernel_info::Prototype;
 use probebook_compiler::types::{EnumType, StructType, Type};
 
 use raw::{Raw, Record, kind};
 
 /// Where the kernel keeps its description.
 const PATH: &str = "/sys/kernel/btf/vmlinux";
+/// The modules' are beside it.
+pub const MODULES: &str = "/sys/kernel/btf";
 /// Structures without a name are called this and their number.
 const UNNAMED: &str = "unnamed_";
 /// Tracepoints' typedefs and functions start with these (`include/trace/bpf_probe.h`,
 /// `include/linux/tracepoint.h`). The function's parameters have names.
 const TYPEDEF_PREFIX: &str = "btf_trace_";
 const FUNCTION_PREFIXES: [&str; 2] = ["__bpf_trace_", "__traceiter_"];
+/// An iterator's function and the structure that is its context (`DEFINE_BPF_ITER_FUNC` in
+/// `include/linux/bpf.h`).
+const ITERATOR_FUNCTION: &str = "bpf_iter_";
+const ITERATOR_CONTEXT: &str = "bpf_iter__";
 
 /// The kernel's types by name. Without BTF it is empty.
 #[derive(Debug, Default)]
 pub struct Btf {
-    raw: Raw,
+    raw: Arc<Raw>,
     structs: Index,
     unions: Index,
     typedefs: Index,
@@ -63,7 +70,19 @@ impl Btf {
     }
 
     fn parse(data: Vec<u8>) -> Btf {
-        Btf { raw: Raw::parse(data).unwrap_or_default(), ..Btf::default() }
+        Btf { raw: Arc::new(Raw::parse(data).unwrap_or_default()), ..Btf::default() }
+    }
+
+    /// What a module adds to the kernel's types; `None` if it does not describe itself.
+    pub fn read_module(&self, module: &str) -> Option<Btf> {
+        let data = fs::read(format!("{MODULES}/{module}")).ok()?;
+        let raw = Raw::parse_split(data, Some(Arc::clone(&self.raw)))?;
+        Some(Btf { raw: Arc::new(raw), ..Btf::default() })
+    }
+
+    /// Types of a BPF program, which stand for themselves.
+    pub fn of_program(data: Vec<u8>) -> Btf {
+        Btf::parse(data)
     }
 
     /// Makes the indices that almost every script needs; for a background thread.
@@ -138,6 +157,42 @@ impl Btf {
         self.functions.all(&self.raw, kind::FUNC).keys().map(String::as_str)
     }
 
+    /// The id of a function, as `BPF_PROG_LOAD` wants it.
+    pub fn function_id(&self, name: &str) -> Option<u32> {
+        self.functions.find(&self.raw, kind::FUNC, name)
+    }
+
+    /// The name of a type.
+    pub fn name(&self, id: u32) -> Option<&str> {
+        self.raw.record(id).map(|record| record.name)
+    }
+
+    /// What a function takes and returns.
+    pub fn prototype(&self, function: &str) -> Option<Prototype> {
+        let record = self.raw.record(self.raw.record(self.function_id(function)?)?.size_or_type)?;
+        (record.kind == kind::FUNC_PROTO).then_some(())?;
+        Some(Prototype { parameters: self.parameters(&record, 0), result: self.ty(record.size_or_type) })
+    }
+
+    /// The id of the typedef of a raw tracepoint, as `BPF_PROG_LOAD` wants it.
+    pub fn raw_tracepoint_id(&self, name: &str) -> Option<u32> {
+        self.typedefs.find(&self.raw, kind::TYPEDEF, &format!("{TYPEDEF_PREFIX}{name}"))
+    }
+
+    /// The id of an iterator's function, as `BPF_PROG_LOAD` wants it.
+    pub fn iterator_id(&self, name: &str) -> Option<u32> {
+        self.function_id(&format!("{ITERATOR_FUNCTION}{name}"))
+    }
+
+    /// Names of the iterators: each has a structure for its context, and a function.
+    pub fn iterators(&self) -> Vec<String> {
+        let structs = self.structs.all(&self.raw, kind::STRUCT).keys();
+        let named = structs.filter_map(|name| name.strip_prefix(ITERATOR_CONTEXT));
+        let mut names: Vec<String> = named.filter(|name| self.iterator_id(name).is_some()).map(str::to_owned).collect();
+        names.sort();
+        names
+    }
+
     /// Names of the raw tracepoints, sorted.
     pub fn raw_tracepoints(&self) -> Vec<String> {
         let typedefs = self.typedefs.all(&self.raw, kind::TYPEDEF).keys();
@@ -157,14 +212,15 @@ impl Btf {
         let pointer = self.raw.record(typedef).and_then(|typedef| self.raw.record(typedef.size_or_type));
         let unnamed = pointer.and_then(|pointer| self.raw.record(pointer.size_or_type));
         let prototype = named.chain(unnamed).find(|record| record.kind == kind::FUNC_PROTO)?;
-        Some(self.parameters(&prototype))
+        // The first is the kernel's own (`void *__data`).
+        Some(self.parameters(&prototype, 1))
     }
 
-    /// All parameters but the first, which is the kernel's own (`void *__data`).
-    fn parameters(&self, prototype: &Record<'_>) -> Vec<(String, Type)> {
-        let parameters = (1..prototype.count).map(|index| {
+    /// All parameters from one on.
+    fn parameters(&self, prototype: &Record<'_>, first: usize) -> Vec<(String, Type)> {
+        let parameters = (first..prototype.count).map(|index| {
             let name = self.raw.string(prototype.word(index * 2));
-            let name = if name.is_empty() { format!("arg{}", index - 1) } else { name.to_owned() };
+            let name = if name.is_empty() { format!("arg{}", index - first) } else { name.to_owned() };
             (name, self.ty(prototype.word(index * 2 + 1)))
         });
         parameters.collect()

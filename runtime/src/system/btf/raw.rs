@@ -1,6 +1,8 @@
 //! The bytes of BTF: type records and names
 //! (<https://docs.kernel.org/bpf/btf.html>).
 
+use std::sync::Arc;
+
 /// `BTF_KIND_*` of `linux/btf.h`.
 pub mod kind {
     pub const INT: u8 = 1;
@@ -33,8 +35,12 @@ const RECORD: usize = 12;
 pub struct Raw {
     data: Vec<u8>,
     strings: usize,
+    strings_length: usize,
     /// Where each type's record starts; type 0 is `void` and has none.
     offsets: Vec<u32>,
+    /// What a module's description builds upon: the kernel's. Ids and offsets of strings count on
+    /// from there (<https://docs.kernel.org/bpf/btf.html>, "split BTF").
+    base: Option<Arc<Raw>>,
 }
 
 /// One type's record.
@@ -55,6 +61,11 @@ pub struct Record<'a> {
 impl Raw {
     /// `None` if these bytes are not BTF of this machine's byte order.
     pub fn parse(data: Vec<u8>) -> Option<Raw> {
+        Raw::parse_split(data, None)
+    }
+
+    /// The same for a module's, which refers to the kernel's.
+    pub fn parse_split(data: Vec<u8>, base: Option<Arc<Raw>>) -> Option<Raw> {
         let word = |at: usize| u32_at(&data, at).map(|word| word as usize);
         let magic = u16::from_ne_bytes(data.first_chunk().copied()?);
         if magic != MAGIC {
@@ -62,25 +73,31 @@ impl Raw {
         }
         let header = word(4)?;
         let (types, types_length) = (header + word(8)?, word(12)?);
-        let strings = header + word(16)?;
-        let mut offsets = vec![0];
+        let (strings, strings_length) = (header + word(16)?, word(20)?);
+        let mut offsets = if base.is_some() { Vec::new() } else { vec![0] };
         let mut at = types;
         while at < types + types_length {
             offsets.push(u32::try_from(at).ok()?);
             let info = u32_at(&data, at + 4)?;
             at += RECORD + elements_size(kind_of(info), count_of(info))?;
         }
-        Some(Raw { data, strings, offsets })
+        Some(Raw { data, strings, strings_length, offsets, base })
     }
 
-    /// How many types there are, `void` included.
+    /// How many types there are, `void` and those of the base included.
     pub fn len(&self) -> usize {
-        self.offsets.len()
+        self.first() + self.offsets.len()
+    }
+
+    /// The id of the first type that is described here.
+    fn first(&self) -> usize {
+        self.base.as_ref().map_or(0, |base| base.len())
     }
 
     /// A type by its id; `None` for `void` and ids that do not exist.
     pub fn record(&self, id: u32) -> Option<Record<'_>> {
-        let at = *self.offsets.get(id as usize).filter(|at| **at != 0)? as usize;
+        let Some(index) = (id as usize).checked_sub(self.first()) else { return self.base.as_ref()?.record(id) };
+        let at = *self.offsets.get(index).filter(|at| **at != 0)? as usize;
         let info = u32_at(&self.data, at + 4)?;
         let (kind, count) = (kind_of(info), count_of(info));
         let elements = at + RECORD;
@@ -95,14 +112,27 @@ impl Raw {
         })
     }
 
+    /// All types that are described here.
     pub fn records(&self) -> impl Iterator<Item = Record<'_>> {
-        (1..self.len()).filter_map(|id| self.record(u32::try_from(id).ok()?))
+        (self.first().max(1)..self.len()).filter_map(|id| self.record(u32::try_from(id).ok()?))
     }
 
     pub fn string(&self, offset: u32) -> &str {
-        let bytes = self.data.get(self.strings + offset as usize..).unwrap_or_default();
+        let first = self.base.as_ref().map_or(0, |base| base.strings_end());
+        let offset = match ((offset as usize).checked_sub(first), &self.base) {
+            (None, Some(base)) => return base.string(offset),
+            (offset, _) => offset.unwrap_or_default(),
+        };
+        let bytes = self.data.get(self.strings + offset..).unwrap_or_default();
         let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(0);
         bytes.get(..end).and_then(|name| std::str::from_utf8(name).ok()).unwrap_or_default()
+    }
+}
+
+impl Raw {
+    /// Where the strings of what builds upon this one go on.
+    fn strings_end(&self) -> usize {
+        self.base.as_ref().map_or(0, |base| base.strings_end()) + self.strings_length
     }
 }
 
