@@ -114,6 +114,11 @@ pub fn analyse(request: &Request) -> Result<Analysed, Vec<Diagnostic>> {
 }
 
 impl Analysed {
+    /// What is allowed, but hardly meant.
+    pub fn warnings(&self) -> &[Diagnostic] {
+        &self.warnings
+    }
+
     /// The last pass: typed programs to BPF.
     pub fn generate(self, request: &Request) -> Result<Compiled, Vec<Diagnostic>> {
         let Analysed { plan, warnings, declarations, c_types, macros, module } = self;

@@ -1,15 +1,18 @@
 //! The driver: expands probes, lowers every action until the types have settled, and once more.
 
+use std::collections::HashSet;
+
 use crate::diagnostics::{Diagnostic, Severity};
 use crate::ir::{Module, Program};
 use crate::kernel_info::KernelInfo;
-use crate::plan::{Attach, MapKind, MissingProbes, ProbePlan, ProgramKind};
+use crate::plan::{Attach, MapKind, MapRole, MissingProbes, ProbePlan, ProgramKind};
 use crate::semantics::config;
 use crate::semantics::environment::{Declaration, Environment};
 use crate::semantics::lower::Lowerer;
 use crate::semantics::plan_builder::PlanBuilder;
 use crate::semantics::probes::{self, Expanded, ProbeContext};
 use crate::syntax::ast::{Item, MapDeclaration, Probe, Script, Span};
+use crate::types::Type;
 
 /// More rounds than any script needs: each must widen a type, and types widen a few times only.
 const MOST_ROUNDS: usize = 40;
@@ -56,6 +59,9 @@ pub fn analyse(
     environment.last_round = true;
     let mut builder = PlanBuilder::default();
     let (programs, probes) = lower_all(&actions, environment, info, &mut builder, &mut diagnostics);
+    check_declared_kinds(script, environment, &mut diagnostics);
+    warn_unused_maps(script, &builder, &mut diagnostics);
+    tell_once(&mut diagnostics);
     if diagnostics.iter().any(Diagnostic::is_error) {
         return Err(diagnostics);
     }
@@ -63,6 +69,49 @@ pub fn analyse(
     let license = environment.settings.license.clone();
     let module = Module { programs, license, ..Module::default() };
     Ok(Analysis { module, builder, probes, warnings })
+}
+
+/// An action that stands for several programs is checked for each: the same is said once.
+fn tell_once(diagnostics: &mut Vec<Diagnostic>) {
+    let mut told = HashSet::new();
+    diagnostics.retain(|one| told.insert((one.id, one.primary.span, one.message.clone())));
+}
+
+/// What is aggregated is kept per CPU, and nothing else is.
+fn check_declared_kinds(script: &Script, environment: &Environment, diagnostics: &mut Vec<Diagnostic>) {
+    for item in &script.items {
+        let Item::MapDeclaration(declaration) = item else { continue };
+        let Some(map) = environment.maps.get(&declaration.map.name) else { continue };
+        let (Some(declared), Some(value)) = (map.declared, &map.value) else { continue };
+        let aggregated = matches!(value, Type::Aggregate(_));
+        if aggregated == declared.kind.is_per_cpu() {
+            continue;
+        }
+        let message = format!(
+            "Incompatible map types. Type from declaration: {}. Type from value/key type: {}",
+            declaration.kind.name,
+            if aggregated { "percpuhash" } else { "hash" }
+        );
+        let diagnostic = Diagnostic::error("incompatible-map-kind", declaration.span, message);
+        diagnostics.push(diagnostic.also(map.first, "used here"));
+    }
+}
+
+/// Maps that are declared for nothing. In a cell without probes a declaration is for later ones.
+fn warn_unused_maps(script: &Script, builder: &PlanBuilder, diagnostics: &mut Vec<Diagnostic>) {
+    let is_used =
+        |name: &str| builder.maps.iter().any(|map| matches!(&map.role, MapRole::User(map) if map.name == name));
+    if !script.items.iter().any(|item| matches!(item, Item::Probe(_))) {
+        return;
+    }
+    for item in &script.items {
+        if let Item::MapDeclaration(declaration) = item
+            && !is_used(&declaration.map.name)
+        {
+            let message = format!("Unused map: @{}", declaration.map.name);
+            diagnostics.push(Diagnostic::warning("unused-map", declaration.span, message));
+        }
+    }
 }
 
 /// The first probe, for what has no place in the script.

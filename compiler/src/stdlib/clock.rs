@@ -118,6 +118,9 @@ fn strftime(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
         return Err(lowerer.error("invalid-argument", stamp.span, "strftime() can not take a monotonic timestamp"));
     }
     let value = lowerer.integer(stamp)?;
+    if value.constant().is_some_and(|value| value < 0) {
+        return Err(lowerer.error("invalid-argument", stamp.span, "strftime() does not accept negative timestamps"));
+    }
     let format = lowerer.plan.time_format(&format);
     Ok(Operand::scalar(Type::Timestamp { format }, value, call.span))
 }

@@ -125,11 +125,15 @@ fn delete(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
     if entry.key.is_none() && matches!(entry.value, Type::Aggregate(_)) {
         let map = entry.map.0 as usize;
         lowerer.signal(EventPlan::Clear { map });
-        return Ok(Operand::scalar(Type::Bool, Ir::int(1), call.span));
+        let cleared = Operand::scalar(Type::Bool, Ir::int(1), call.span);
+        return Ok(if call.statement { Operand::void(call.span) } else { cleared });
     }
     let failed = lowerer.delete_entry(&entry);
-    if call.statement && entry.key.is_some() {
-        warn_if_missing(lowerer, call, failed.clone())?;
+    if call.statement {
+        if entry.key.is_some() {
+            warn_if_missing(lowerer, call, failed)?;
+        }
+        return Ok(Operand::void(call.span));
     }
     let deleted = Ir::binary(Op::Eq, failed, Ir::int(0)).bool_to_int();
     Ok(Operand::scalar(Type::Bool, deleted, call.span))
@@ -166,7 +170,11 @@ fn has_key(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
 
 /// The entry that a keyed map has for a key: where its value is, or NULL.
 fn look_up(lowerer: &mut Lowerer, call: &CallSite, map: &TypeOrExpr, key: &TypeOrExpr) -> Lowered<Option<(Type, Ir)>> {
-    let (name, _, span) = map_argument(lowerer, call, map)?;
+    let (name, own_key, span) = map_argument(lowerer, call, map)?;
+    if own_key.is_some() {
+        let message = format!("{}() takes the map without a key: {}(@{name}, key)", call.name, call.name);
+        return Err(lowerer.error("map-with-key", span, message));
+    }
     if lowerer.env.map(name, span).key == KeyInfo::Scalar {
         let message =
             format!("call to {}() expects a map with explicit keys (non-scalar map); @{name} has none", call.name);

@@ -6,7 +6,7 @@ use crate::plan::{EVENT_HEADER_SIZE, EventPlan, Stream};
 use crate::semantics::format_string;
 use crate::semantics::lower::{Lowered, Lowerer, Operand};
 use crate::syntax::ast::{ExprKind, TypeOrExpr};
-use crate::types::{AddressSpace, Type};
+use crate::types::{AddressSpace, Aggregate, Type};
 
 use super::maps::{map_argument, named_map};
 use super::{CallSite, Entry, Lower, Mode, seq_file};
@@ -165,10 +165,26 @@ fn print_map(lowerer: &mut Lowerer, call: &CallSite, map: &TypeOrExpr, options: 
         *number = lowerer.constant_u32(option, what)?;
     }
     let [top, div] = numbers;
+    warn_about_print(lowerer, call, name, options);
     if let Some(map) = named_map(lowerer, name, span)? {
         lowerer.signal(EventPlan::PrintMap { map, top, div });
     }
     Ok(Operand::void(call.span))
+}
+
+fn warn_about_print(lowerer: &mut Lowerer, call: &CallSite, name: &str, options: &[TypeOrExpr]) {
+    if lowerer.in_loop() {
+        let message = "Due to it's asynchronous nature using 'print()' in a loop can lead to unexpected behavior. The map will likely be updated before the runtime can 'print' it.";
+        lowerer.warn(Diagnostic::warning("print-in-loop", call.span, message));
+    }
+    let holds_stats = matches!(
+        lowerer.env.maps.get(name).and_then(|map| map.value.as_ref()),
+        Some(Type::Aggregate(Aggregate::Stats { .. }))
+    );
+    if holds_stats && !options.is_empty() {
+        let message = "print()'s top and div arguments are ignored when used on stats() maps.";
+        lowerer.warn(Diagnostic::warning("ignored-argument", call.span, message));
+    }
 }
 
 /// `print(@x[key])`: aggregates are sent as the key alone and read by the runtime.
@@ -192,6 +208,13 @@ fn print_map_value(
         (Type::Void, _) => {
             let operand = Operand::void(span);
             lowerer.unknown(&operand).map(|()| operand)
+        }
+        (Type::Aggregate(Aggregate::Hist { .. } | Aggregate::Lhist { .. } | Aggregate::Tseries { .. }), _) => {
+            let message = format!(
+                "Map type {} cannot print the value of individual keys. You must print the whole map.",
+                entry.value
+            );
+            Err(lowerer.error("print-of-key", call.span, message))
         }
         (Type::Aggregate(_), Some(address)) => {
             let key_ty = match &lowerer.env.map(name, span).key {

@@ -1,6 +1,7 @@
 //! Questions about expressions, answered while the script is compiled; and assertions on them.
 
 use crate::ir::{Expr as Ir, Op, Scalar};
+use crate::semantics::environment::KeyInfo;
 use crate::semantics::lower::{Lowered, Lowerer, Operand, Repr, text_literal};
 use crate::syntax::ast::{ExprKind, TypeOrExpr, UnaryOp};
 use crate::types::Type;
@@ -58,6 +59,14 @@ pub const ENTRIES: &[Entry] = &[
         documentation: "Whether an expression is a literal: `1`, `true`, `\"text\"`.",
         example: "begin { print(is_literal(\"text\")); }",
         lower: Lower::Value(is_literal),
+        ..KIND
+    },
+    Entry {
+        name: "is_scalar",
+        signatures: &["bool is_scalar(map m)"],
+        documentation: "Whether a map has no keys.",
+        example: "begin { @x = 1; print(is_scalar(@x)); }",
+        lower: Lower::Value(is_scalar),
         ..KIND
     },
     Entry {
@@ -129,6 +138,19 @@ fn is_literal(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
         _ => false,
     };
     Ok(truth(literal, call))
+}
+
+fn is_scalar(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
+    let Some(argument) = call.arguments.first() else { return Ok(Operand::void(call.span)) };
+    let expr = lowerer.value_argument(argument)?;
+    let ExprKind::Map { name, key: None } = &expr.kind else {
+        return Err(lowerer.error("not-a-map", expr.span, "is_scalar() takes a map without a key"));
+    };
+    let key = lowerer.env.map(name, expr.span).key.clone();
+    match key {
+        KeyInfo::Unknown if !lowerer.env.last_round => Ok(Operand::void(call.span)),
+        key => Ok(truth(!matches!(key, KeyInfo::Keyed(_)), call)),
+    }
 }
 
 fn is_error(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {

@@ -165,6 +165,10 @@ fn buf(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
             let length = lowerer.value_argument(length)?;
             let operand = lowerer.expr(length)?;
             match operand.constant() {
+                Some(constant) if constant < 0 => {
+                    let message = format!("the length of buf() cannot be {constant}");
+                    return Err(lowerer.error("invalid-argument", length.span, message));
+                }
                 Some(constant) => {
                     let capacity = u32::try_from(constant).unwrap_or(max).min(max);
                     (capacity, Ir::int(i64::from(capacity)))

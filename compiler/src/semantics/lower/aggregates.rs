@@ -1,5 +1,6 @@
 //! Map value functions: updating this CPU's copy of an aggregate, and combining all copies.
 
+use crate::diagnostics::Diagnostic;
 use crate::ir::{Expr as Ir, Helper, Op, Scalar, Stmt, Var};
 use crate::plan::{Control, Loss};
 use crate::stdlib::{self, CallSite, Lower};
@@ -53,6 +54,27 @@ impl Lowerer<'_> {
         let missing = self.missing_entry(&entry);
         self.emit(Stmt::If { condition: not_null(found), then, otherwise: missing });
         Ok(())
+    }
+
+    /// `@b = @a`, where `@a` is aggregated: the copies of all CPUs are not copied, and an integer is
+    /// meant only if `@b` is one already.
+    pub(super) fn refuse_aggregate_copy(&mut self, target: &Expr, value: &Expr, span: Span) -> Lowered<()> {
+        let (ExprKind::Map { name: to, .. }, ExprKind::Map { name: from, .. }) = (&target.kind, &value.kind) else {
+            return Ok(());
+        };
+        let Some(Type::Aggregate(aggregate)) = self.env.map(from, value.span).value.clone() else { return Ok(()) };
+        if self.env.map(to, target.span).value.as_ref().is_some_and(Type::is_integer) {
+            return Ok(());
+        }
+        let ty = Type::Aggregate(aggregate.clone());
+        let message = format!(
+            "Map value '{ty}' cannot be assigned from one map to another. The function that returns this type must be called directly e.g. `@{to} = {}(…);`.",
+            aggregate.name()
+        );
+        let diagnostic = Diagnostic::error("aggregate-copy", span, message);
+        let hint =
+            format!("Add a cast to integer if you want the value of the aggregate, e.g. `@{to} = (int64)@{from};`.");
+        Err(self.report(diagnostic.hint(hint)))
     }
 
     /// The address of this CPU's copy; a new key starts with zeros. Null if the map is full.

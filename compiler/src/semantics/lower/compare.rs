@@ -34,6 +34,7 @@ impl Lowerer<'_> {
             (l, r) if l.is_signed() == r.is_signed() => l.is_signed(),
             _ => true,
         };
+        self.warn_comparison(&left, &right, (&l_ty, &r_ty), span);
         let (l, r) = (self.register(left)?, self.register(right)?);
         let (l, r) = if matches!(operator, BinaryOp::Greater | BinaryOp::GreaterEqual) { (r, l) } else { (l, r) };
         let op = match (operator, signed) {

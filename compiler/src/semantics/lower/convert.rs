@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::diagnostics::Diagnostic;
 use crate::ir::{Conversion, Expr as Ir, Op, Scalar};
+use crate::semantics::environment::KeyInfo;
 use crate::syntax::ast::{Expr, ExprKind, Span, TypeName, TypeNameKind, TypeOrExpr};
 use crate::types::{AddressSpace, StructType, Type};
 
@@ -13,6 +14,10 @@ impl Lowerer<'_> {
     /// Evaluates a condition to a [`Scalar::Bool`].
     pub fn condition(&mut self, expr: &Expr) -> Lowered<Ir> {
         let operand = self.expr(expr)?;
+        if matches!(operand.ty, Type::String { .. }) && !matches!(operand.repr, Repr::Text(_)) {
+            let diagnostic = Diagnostic::error("invalid-condition", expr.span, "Invalid condition: string");
+            return Err(self.report(diagnostic.hint("compare it: text != \"\"")));
+        }
         self.truth(operand)
     }
 
@@ -29,13 +34,13 @@ impl Lowerer<'_> {
                 Ok(self.register(operand)?.is_nonzero())
             }
             Type::String { .. } => {
+                if let Repr::Text(text) = &operand.repr {
+                    return Ok(Ir::binary(Op::Ne, Ir::int(i64::from(!text.is_empty())), Ir::int(0)));
+                }
                 let address = self.materialize(&operand)?;
                 Ok(Ir::binary(Op::Ne, Ir::load(Scalar::I8, address), Ir::Const { ty: Scalar::I8, value: 0 }))
             }
-            other => {
-                let message = format!("a value of type {other} is neither true nor false");
-                Err(self.error("invalid-condition", operand.span, message))
-            }
+            other => Err(self.error("invalid-condition", operand.span, format!("Invalid condition: {other}"))),
         }
     }
 
@@ -71,7 +76,19 @@ impl Lowerer<'_> {
     pub fn cast(&mut self, to: &TypeName, operand: &Expr, span: Span) -> Lowered<Operand> {
         let target = self.resolve_type(to)?;
         let value = self.expr(operand)?;
-        self.cast_to(value, target, span)
+        let (from, literal) = (value.ty.clone(), value.constant());
+        let result = self.cast_to(value, target, span)?;
+        if let (Type::Enum { info }, Some(constant)) = (&result.ty, literal)
+            && !info.variants.iter().any(|(_, value)| *value == constant)
+        {
+            let message = format!("Enum: {} doesn't contain a variant value of {constant}", info.name);
+            return Err(self.error("no-such-variant", span, message));
+        }
+        if from == result.ty && from != Type::Void && !matches!(from, Type::Pointer { .. }) {
+            let message = format!("Unnecessary cast: expression is already of type {from}");
+            self.warn(Diagnostic::warning("unnecessary-cast", span, message));
+        }
+        Ok(result)
     }
 
     /// Converts a value explicitly.
@@ -83,12 +100,19 @@ impl Lowerer<'_> {
         match &target {
             Type::Integer { .. } | Type::Enum { .. } => {
                 let register = match &value.ty {
+                    ty @ Type::Array { .. } if ty.size() != target.size() => {
+                        return Err(self.bad_cast(ty, &target, span));
+                    }
                     Type::Array { .. } => self.array_as_integer(&value)?,
                     ty if ty.is_scalar() => self.register(value)?,
                     ty => return Err(self.bad_cast(ty, &target, span)),
                 };
                 let narrowed = self.narrow(&target, register);
                 Ok(Operand::scalar(target, narrowed, span))
+            }
+            Type::Username | Type::KernelSymbol if value.ty.is_integer() => {
+                let register = self.register(value)?;
+                Ok(Operand::scalar(target, register, span))
             }
             Type::Bool => {
                 let truth = self.truth(value)?.bool_to_int();
@@ -124,6 +148,9 @@ impl Lowerer<'_> {
         }
         let capacity = if capacity == 0 { value.ty.size() } else { capacity };
         let ty = Type::String { capacity };
+        if capacity < value.ty.size() {
+            return Err(self.bad_cast(&value.ty, &ty, span));
+        }
         let slot = self.slot_for(&ty);
         self.store(Ir::Slot(slot), &value, &ty)?;
         Ok(Operand::memory(ty, Ir::Slot(slot), span))
@@ -142,6 +169,10 @@ impl Lowerer<'_> {
     }
 
     fn cast_to_array(&mut self, value: Operand, element: &Type, length: u32, span: Span) -> Lowered<Operand> {
+        if !element.is_integer() && *element != Type::Bool {
+            let ty = Type::Array { element: element.clone().into(), length };
+            return Err(self.bad_cast(&value.ty, &ty, span));
+        }
         // A literal is as wide as the array asks for.
         let wanted = element.size() * length;
         let value = match value.constant() {
@@ -239,10 +270,24 @@ impl Lowerer<'_> {
             {
                 self.named_type(name, *span)
             }
+            // A map that has keys stands for their type.
+            TypeOrExpr::Expr(Expr { kind: ExprKind::Map { name, key: None }, span, .. })
+                if matches!(self.env.map(name, *span).key, KeyInfo::Keyed(_)) =>
+            {
+                match &self.env.map(name, *span).key {
+                    KeyInfo::Keyed(key) => Ok(key.clone()),
+                    _ => Ok(Type::Void),
+                }
+            }
             TypeOrExpr::Expr(expr) => {
                 let plan = self.plan.clone();
+                let before = self.diagnostics.len();
+                self.unevaluated += 1;
                 let (_, operand) = self.nested(|this| this.expr(expr));
+                self.unevaluated -= 1;
                 *self.plan = plan;
+                let errors: Vec<_> = self.diagnostics.drain(before..).filter(Diagnostic::is_error).collect();
+                self.diagnostics.extend(errors);
                 operand.map(|operand| operand.ty)
             }
         }
@@ -292,6 +337,8 @@ fn builtin_type(name: &str) -> Option<Type> {
         "string" => Some(Type::String { capacity: 0 }),
         "buffer" => Some(Type::Buffer { capacity: 0 }),
         "inet" => Some(Type::Inet),
+        "username_t" | "username" => Some(Type::Username),
+        "ksym_t" => Some(Type::KernelSymbol),
         "void" => Some(Type::Void),
         _ => None,
     }

@@ -7,7 +7,7 @@ use crate::stdlib::{self, CallSite, Lower, Mode};
 use crate::syntax::ast::{BinaryOp, Block, Expr, ExprKind, Ident, OffsetStep, Span, TypeOrExpr, UnaryOp};
 use crate::types::Type;
 
-use super::{Lowered, Lowerer, Operand, Repr};
+use super::{Lowered, Lowerer, Operand, Repr, typeinfo};
 
 impl Lowerer<'_> {
     /// Lowers an expression; what it needs beforehand is emitted.
@@ -28,11 +28,19 @@ impl Lowerer<'_> {
                 Ok(Operand { ty: Type::U64, ..integer_literal(u64::from(size), span) })
             }
             ExprKind::Offsetof { of, path } => self.offset_of(of, path, span),
-            ExprKind::Typeinfo(_) => self.unsupported("typeinfo", span),
+            ExprKind::Typeinfo(of) => self.typeinfo(of, span),
             ExprKind::Unary { operator, operand } => self.unary(*operator, operand, span),
             ExprKind::Step { target, increment, prefix } => self.step(target, *increment, *prefix, span),
             ExprKind::Binary { operator: BinaryOp::And, left, right } => self.logical(left, right, true, span),
             ExprKind::Binary { operator: BinaryOp::Or, left, right } => self.logical(left, right, false, span),
+            ExprKind::Binary { operator: operator @ (BinaryOp::Equal | BinaryOp::NotEqual), left, right }
+                if typeinfo::subject(left).is_some() && typeinfo::subject(right).is_some() =>
+            {
+                let (Some(left), Some(right)) = (typeinfo::subject(left), typeinfo::subject(right)) else {
+                    return Ok(Operand::void(span));
+                };
+                self.same_typeinfo(*operator, left, right, span)
+            }
             ExprKind::Binary { operator, left, right } => {
                 let left = self.expr(left)?;
                 let right = self.expr(right)?;
@@ -52,7 +60,7 @@ impl Lowerer<'_> {
             ExprKind::Tuple(elements) => self.tuple(elements, span),
             ExprKind::Record(fields) => self.record(fields, span),
             ExprKind::Block(block) => self.traced_back(block, span, |this| this.block_value(block, span)),
-            ExprKind::Comptime(inner) => self.expr(inner),
+            ExprKind::Comptime(inner) => self.comptime(inner, span),
         }
     }
 
@@ -129,7 +137,11 @@ impl Lowerer<'_> {
     fn positional(&mut self, index: u32, span: Span) -> Operand {
         let text = (index as usize).checked_sub(1).and_then(|i| self.env.parameters.get(i)).cloned();
         match text {
-            None => Operand { flexible: true, ..Operand::integer(0, span) },
+            None => {
+                let message = format!("Positional parameter ${index} is empty or not provided.");
+                self.warn(Diagnostic::warning("empty-parameter", span, message));
+                Operand { flexible: true, ..Operand::integer(0, span) }
+            }
             Some(text) => match parse_integer(&text) {
                 Some(value) => Operand { span, ..Operand::integer(value, span) },
                 None => text_literal(text, span),
@@ -259,10 +271,18 @@ impl Lowerer<'_> {
     pub fn evaluate(&mut self, expr: &Expr) -> Lowered<()> {
         self.emit(Stmt::At(expr.span));
         match &expr.kind {
-            ExprKind::Call { name, arguments } => self.call(name, arguments, expr.span, true).map(|_| ()),
+            ExprKind::Call { name, arguments } => {
+                let value = self.call(name, arguments, expr.span, true)?;
+                self.warn_discarded(expr, &value);
+                Ok(())
+            }
             ExprKind::Block(block) => self.traced_back(block, expr.span, |this| this.block(block)),
             ExprKind::If { condition, then, otherwise } => self.if_statement(condition, then, otherwise.as_ref()),
-            _ => self.expr(expr).map(|_| ()),
+            _ => {
+                let value = self.expr(expr)?;
+                self.warn_discarded(expr, &value);
+                Ok(())
+            }
         }
     }
 

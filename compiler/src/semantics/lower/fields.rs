@@ -2,12 +2,13 @@
 
 use crate::diagnostics::Diagnostic;
 use crate::ir::{Conversion, Expr as Ir, Op, Scalar, Stmt};
+use crate::plan::EventPlan;
 use crate::semantics::nearest::nearest;
 use crate::semantics::probes::Arguments;
 use crate::syntax::ast::{Expr, ExprKind, Ident, Span};
 use crate::types::{AddressSpace, StructField, StructType, Type};
 
-use super::{Lowered, Lowerer, Operand, Repr};
+use super::{Lowered, Lowerer, Operand, Repr, typeinfo};
 
 impl Lowerer<'_> {
     pub fn field(&mut self, object: &Expr, field: &Ident, span: Span) -> Lowered<Operand> {
@@ -17,6 +18,9 @@ impl Lowerer<'_> {
                 ("ctx", Arguments::Iterator(info)) => return self.iterated(info, field, span),
                 _ => {}
             }
+        }
+        if let Some(of) = typeinfo::subject(object) {
+            return self.typeinfo_field(of, field, span);
         }
         let object = self.expr(object)?;
         if object.is_unknown() && !self.env.last_round {
@@ -217,18 +221,29 @@ impl Lowerer<'_> {
             let message = format!("the index {constant} is out of bounds for array of size {length}");
             return Err(self.error("index-out-of-bounds", index.span, message));
         }
+        let checked = at.constant().is_none() && !flexible;
         let at = self.register(at)?;
         let scale = Ir::int(i64::from(element.size()));
         match object.repr.clone() {
             Repr::Remote { address, space } => {
-                let address = self.bind(Scalar::I64, Ir::binary(Op::Add, address, Ir::binary(Op::Mul, at, scale)));
-                self.place(element.clone(), address, space, span)
+                let place = Ir::binary(Op::Add, address, Ir::binary(Op::Mul, at.clone(), scale));
+                let mut place = self.bind(Scalar::I64, place);
+                if checked {
+                    // Nothing can be read at address 0, which leaves zeros.
+                    let address = self.new_var(Scalar::I64);
+                    let beyond = self.out_of_bounds(span, vec![Stmt::Set(address, Ir::int(0))])?;
+                    let condition = Ir::binary(Op::ULt, at, Ir::int(i64::from(length)));
+                    self.emit(Stmt::If { condition, then: vec![Stmt::Set(address, place)], otherwise: beyond });
+                    place = Ir::Var(address);
+                }
+                self.place(element.clone(), place, space, span)
             }
             _ => {
                 let base = self.materialize(&object)?;
-                let at = self.bounded(at, length);
-                let offset = Ir::binary(Op::Mul, at, scale);
-                let address = Ir::Offset { base: Box::new(base), by: Box::new(offset) };
+                if checked {
+                    return self.element_within(base, at, element, length, span);
+                }
+                let address = Ir::Offset { base: Box::new(base), by: Box::new(Ir::binary(Op::Mul, at, scale)) };
                 let address = self.bind(Scalar::Pointer, address);
                 let address = self.aligned(address, element.c_align(), element);
                 Ok(self.in_memory(element, address, span))
@@ -236,16 +251,28 @@ impl Lowerer<'_> {
         }
     }
 
-    /// An index that the verifier knows to be below `length`; what is beyond becomes 0.
-    fn bounded(&mut self, index: Ir, length: u32) -> Ir {
-        if matches!(index, Ir::Const { .. }) {
-            return index;
-        }
-        let opaque = self.bind(Scalar::I64, Ir::Opaque(Box::new(index)));
-        let result = self.new_var(Scalar::I64);
-        let inside = Ir::binary(Op::ULt, opaque.clone(), Ir::int(i64::from(length)));
-        let then = vec![Stmt::Set(result, opaque)];
-        self.emit(Stmt::If { condition: inside, then, otherwise: vec![Stmt::Set(result, Ir::int(0))] });
-        Ir::Var(result)
+    /// A copy of an element of an array in memory that BPF may access; zeros if there is none.
+    fn element_within(&mut self, base: Ir, at: Ir, element: &Type, length: u32, span: Span) -> Lowered<Operand> {
+        let copy = Ir::Slot(self.slot_for(element));
+        // The verifier must see the bound that LLVM may know already.
+        let at = self.bind(Scalar::I64, Ir::Opaque(Box::new(at)));
+        let condition = Ir::binary(Op::ULt, at.clone(), Ir::int(i64::from(length)));
+        let offset = Ir::binary(Op::Mul, at, Ir::int(i64::from(element.size())));
+        let from = Ir::Offset { base: Box::new(base), by: Box::new(offset) };
+        let (size, align) = (element.size(), element.c_align());
+        let then = vec![Stmt::Copy { to: copy.clone(), from, size, align }];
+        let otherwise = self.out_of_bounds(span, vec![Stmt::Zero { to: copy.clone(), size, align }])?;
+        self.emit(Stmt::If { condition, then, otherwise });
+        Ok(self.in_memory(element, copy, span))
+    }
+
+    /// Tells that an index is out of bounds, then goes on with `otherwise`.
+    fn out_of_bounds(&mut self, span: Span, otherwise: Vec<Stmt>) -> Lowered<Vec<Stmt>> {
+        let message = "Array access out of bounds. This can lead to unexpected results.".to_string();
+        let event = EventPlan::RuntimeError { message, span };
+        let (mut told, sent) = self.nested(|this| this.send(event, &[Operand::integer(0, span)], &[Type::I64]));
+        sent?;
+        told.extend(otherwise);
+        Ok(told)
     }
 }

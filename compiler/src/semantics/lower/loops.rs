@@ -14,7 +14,10 @@ use super::{Lowered, Lowerer, Operand};
 const UNROLL_LIMIT: i64 = 100;
 
 impl Lowerer<'_> {
-    pub fn while_loop(&mut self, condition: &Expr, body: &Block) -> Lowered<()> {
+    pub fn while_loop(&mut self, condition: &Expr, body: &Block, span: Span) -> Lowered<()> {
+        let message = "While loops are deprecated and may be removed in the future.";
+        let hint = "for ($x : START..END) { … } counts, and always ends";
+        self.warn(Diagnostic::warning("deprecated-while", span, message).hint(hint));
         let (mut inner, result) = self.nested(|this| this.condition(condition));
         let condition = result?;
         inner.push(Stmt::If { condition, then: vec![], otherwise: vec![Stmt::Break] });
@@ -167,9 +170,13 @@ impl Lowerer<'_> {
             }
             this.block(body)
         });
-        self.scopes.leave();
+        self.leave_scope();
         self.loop_depth -= 1;
         result
+    }
+
+    pub fn in_loop(&self) -> bool {
+        self.loop_depth > 0
     }
 
     /// `break` and `continue` belong in a loop.

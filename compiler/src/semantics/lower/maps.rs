@@ -111,6 +111,7 @@ impl Lowerer<'_> {
                 Some(slot.clone())
             }
             (Some(key), KeyInfo::Keyed(ty)) if !key.is_unknown() => {
+                self.warn_conversion(key, ty, key.span);
                 let slot = Ir::Slot(self.slot_for(ty));
                 self.store(slot.clone(), key, ty)?;
                 Some(slot)
@@ -217,6 +218,10 @@ impl Lowerer<'_> {
 
     /// `@x[key] = value`
     pub fn assign_map(&mut self, name: &str, key: Option<&Expr>, value: Operand, span: Span) -> Lowered<()> {
+        if self.unevaluated > 0 {
+            let message = "Map assignments not allowed inside of sizeof, offsetof, typeof or typeinfo";
+            return Err(self.error("assignment-in-type", span, message));
+        }
         let key = key.map(|key| self.expr(key)).transpose()?;
         if value.is_unknown() {
             self.use_map(name, key.as_ref(), span)?;
@@ -227,6 +232,7 @@ impl Lowerer<'_> {
         if matches!(entry.value, Type::Aggregate(_)) {
             return Ok(());
         }
+        self.warn_conversion(&value, &entry.value, value.span);
         match &entry.key {
             None => {
                 let address = Ir::MapValue { map: entry.map, offset: 0 };

@@ -17,7 +17,9 @@ mod members;
 pub mod memory;
 mod operators;
 mod statements;
+mod typeinfo;
 mod variables;
+mod warnings;
 
 use crate::diagnostics::Diagnostic;
 use crate::ir::{self, Expr as Ir, Scalar, Slot, SlotInfo, Stmt, Var};
@@ -107,6 +109,8 @@ pub struct Lowerer<'a> {
     slots: Vec<SlotInfo>,
     blocks: Vec<Vec<Stmt>>,
     loop_depth: u32,
+    /// How many expressions around this one are looked at for their type only.
+    unevaluated: u32,
 }
 
 impl<'a> Lowerer<'a> {
@@ -130,6 +134,7 @@ impl<'a> Lowerer<'a> {
             slots: Vec::new(),
             blocks: vec![Vec::new()],
             loop_depth: 0,
+            unevaluated: 0,
         }
     }
 

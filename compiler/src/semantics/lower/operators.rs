@@ -63,6 +63,11 @@ impl Lowerer<'_> {
         if matches!(op, Op::SDiv | Op::UDiv | Op::SRem | Op::URem) && right.constant() == Some(0) {
             return Err(self.error("division-by-zero", right.span, "division by zero"));
         }
+        let ty = Type::Integer { bits: 64, signed };
+        if l_ty != r_ty {
+            self.warn_conversion(&left, &ty, left.span);
+            self.warn_conversion(&right, &ty, right.span);
+        }
         let (l, r) = (self.register(left)?, self.register(right)?);
         let value = match Ir::binary(op, l.clone(), r.clone()).constant() {
             Some(value) => Ir::int(value),
@@ -71,7 +76,6 @@ impl Lowerer<'_> {
             }
             None => self.bind(Scalar::I64, Ir::binary(op, l, r)),
         };
-        let ty = Type::Integer { bits: 64, signed };
         Ok(Operand {
             flexible: flexible && !matches!(value, Ir::Const { value, .. } if value < 0),
             ..Operand::scalar(ty, value, span)
@@ -135,6 +139,12 @@ impl Lowerer<'_> {
     /// Operators with one operand, but for `&`.
     pub fn apply_unary(&mut self, operator: UnaryOp, value: Operand, span: Span) -> Lowered<Operand> {
         match operator {
+            UnaryOp::Not | UnaryOp::Complement if matches!(value.ty, Type::String { .. }) => {
+                Err(self.error("invalid-operator", span, format!("a {} cannot be negated; compare it", value.ty)))
+            }
+            UnaryOp::Complement if value.ty == Type::Bool => {
+                Err(self.error("invalid-operator", span, "~ needs an integer, not bool; ! negates a truth value"))
+            }
             UnaryOp::Not => {
                 let truth = self.truth(value)?;
                 let not = Ir::binary(Op::Eq, truth.bool_to_int(), Ir::int(0));
@@ -217,10 +227,12 @@ impl Lowerer<'_> {
         let (mut otherwise, right) = self.nested(otherwise);
         let (left, right) = (left?, right?);
         let (l_ty, r_ty) = widen::agree_on_sign((&left.ty, left.flexible), (&right.ty, right.flexible));
-        let Some(ty) = widen::join(&l_ty, &r_ty) else {
+        let Some(ty) = widen::join(&l_ty, &r_ty).filter(|_| !differ_in_mode(&l_ty, &r_ty)) else {
             let message = format!("the two sides have different types: {} and {}", left.ty, right.ty);
             return Err(self.error("type-mismatch", span, message));
         };
+        self.warn_conversion(&left, &ty, left.span);
+        self.warn_conversion(&right, &ty, right.span);
         let result = if ty == Type::Void {
             Operand::void(span)
         } else if ty.is_scalar() {
@@ -290,6 +302,11 @@ impl Lowerer<'_> {
         }
         Ok(Operand { ty, repr: Repr::Remote { address, space }, span, flexible: false })
     }
+}
+
+/// Stacks that are printed in different ways have no common type.
+fn differ_in_mode(left: &Type, right: &Type) -> bool {
+    matches!((left, right), (Type::Stack { mode: l, .. }, Type::Stack { mode: r, .. }) if l != r)
 }
 
 fn is_number(ty: &Type) -> bool {

@@ -11,23 +11,25 @@ impl Lowerer<'_> {
     /// Lowers a block in a scope of its own. Errors of several statements are all reported.
     pub fn block(&mut self, block: &Block) -> Lowered<()> {
         self.scopes.enter();
+        self.warn_unreachable(block);
         let mut result = self.statements(&block.statements);
         if let Some(last) = &block.result {
             result = result.and(self.evaluate(last));
         }
-        self.scopes.leave();
+        self.leave_scope();
         result
     }
 
     /// A block whose last expression is its value.
     pub fn block_value(&mut self, block: &Block, span: Span) -> Lowered<Operand> {
         self.scopes.enter();
+        self.warn_unreachable(block);
         let result = self.statements(&block.statements);
         let value = match &block.result {
             Some(last) => self.expr(last),
             None => Ok(Operand::void(span)),
         };
-        self.scopes.leave();
+        self.leave_scope();
         result.and(value)
     }
 
@@ -52,7 +54,7 @@ impl Lowerer<'_> {
             }
             StmtKind::Assign { target, operator, value } => self.assignment(target, *operator, value, span),
             StmtKind::If { condition, then, otherwise } => self.if_statement(condition, then, otherwise.as_ref()),
-            StmtKind::While { condition, body } => self.while_loop(condition, body),
+            StmtKind::While { condition, body } => self.while_loop(condition, body, span),
             StmtKind::For { id, variable, iterable, body } => self.for_loop(*id, variable, iterable, body, span),
             StmtKind::Unroll { count, body } => self.unroll(count, body),
             StmtKind::Block(block) => self.block(block),
@@ -77,6 +79,13 @@ impl Lowerer<'_> {
     }
 
     pub(super) fn if_statement(&mut self, condition: &Expr, then: &Block, otherwise: Option<&Block>) -> Lowered<()> {
+        if matches!(condition.kind, ExprKind::Comptime(_)) && !self.env.last_round {
+            // A branch that is left out in the end must not widen types meanwhile.
+            let value = self.expr(condition)?;
+            if value.is_unknown() {
+                return Ok(());
+            }
+        }
         let condition = self.condition(condition)?;
         if let Some(holds) = condition.constant() {
             return match (holds != 0, otherwise) {
@@ -110,8 +119,11 @@ impl Lowerer<'_> {
         {
             self.scopes.enter();
             let result = self.statements(&block.statements).and_then(|()| self.assignment(target, None, last, span));
-            self.scopes.leave();
+            self.leave_scope();
             return result;
+        }
+        if operator.is_none() {
+            self.refuse_aggregate_copy(target, value, span)?;
         }
         let value = match operator {
             None => self.expr(value)?,

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use crate::diagnostics::Diagnostic;
 use crate::ir::{Expr as Ir, Scalar, Slot, Stmt, Var};
 use crate::semantics::nearest::nearest;
-use crate::syntax::ast::{Expr, ExprKind, NodeId, Span, TypeName};
+use crate::syntax::ast::{Expr, ExprKind, NodeId, Span, TypeName, TypeNameKind};
 use crate::types::{AddressSpace, Type};
 
 use super::{Lowered, Lowerer, Operand};
@@ -25,6 +25,8 @@ pub struct Variable {
     pub storage: Storage,
     /// The type after `let $x:`, which nothing may widen.
     pub annotated: bool,
+    /// Whether what was lowered so far gives it a value.
+    pub assigned: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -40,8 +42,25 @@ impl Scopes {
         self.blocks.push(HashMap::new());
     }
 
-    pub fn leave(&mut self) {
-        self.blocks.pop();
+    /// Gives what the block has declared and never assigned.
+    pub fn leave(&mut self) -> Vec<(String, Span)> {
+        let variables = self.blocks.pop().unwrap_or_default();
+        let idle = variables.into_iter().filter(|(_, variable)| !variable.assigned);
+        idle.map(|(name, variable)| (name, variable.span)).collect()
+    }
+
+    /// The variable was declared without a value.
+    fn declared_only(&mut self, name: &str) {
+        if let Some(variable) = self.blocks.last_mut().and_then(|block| block.get_mut(name)) {
+            variable.assigned = false;
+        }
+    }
+
+    /// The variable has a value from here on.
+    fn assign(&mut self, name: &str) {
+        if let Some(variable) = self.blocks.iter_mut().rev().find_map(|block| block.get_mut(name)) {
+            variable.assigned = true;
+        }
     }
 
     pub fn find(&self, name: &str) -> Option<&Variable> {
@@ -57,18 +76,29 @@ impl Scopes {
     fn names(&self) -> impl Iterator<Item = &str> {
         self.blocks.iter().flat_map(|block| block.keys().map(String::as_str))
     }
-
-    /// Whether the innermost block already declares the name.
-    fn declared_here(&self, name: &str) -> Option<&Variable> {
-        self.blocks.last().and_then(|block| block.get(name))
-    }
 }
 
 impl Lowerer<'_> {
+    /// Ends the innermost block's scope.
+    pub fn leave_scope(&mut self) {
+        let mut idle = self.scopes.leave();
+        idle.sort_by_key(|(_, span)| span.start);
+        for (name, span) in idle {
+            let message = format!("Variable ${name} was never assigned to.");
+            self.warn(Diagnostic::warning("never-assigned", span, message));
+        }
+    }
+
     pub fn read_variable(&mut self, name: &str, span: Span) -> Lowered<Operand> {
         let Some(variable) = self.scopes.find(name).cloned() else {
             return Err(self.undefined_variable(name, span));
         };
+        if !variable.assigned {
+            let message = format!("Variable used before it was assigned: ${name}");
+            self.warn(
+                Diagnostic::warning("used-before-assigned", span, message).also(variable.span, "declared here, as 0"),
+            );
+        }
         let ty = self.variable_type(variable.declared);
         match variable.storage {
             Storage::Unknown => Ok(Operand::void(span)),
@@ -103,7 +133,7 @@ impl Lowerer<'_> {
         } else {
             Storage::Memory(self.slot_for(&ty))
         };
-        self.scopes.declare(name, Variable { declared, span, storage, annotated });
+        self.scopes.declare(name, Variable { declared, span, storage, annotated, assigned: true });
         storage
     }
 
@@ -115,10 +145,11 @@ impl Lowerer<'_> {
         type_name: Option<&TypeName>,
         value: Option<&Expr>,
     ) -> Lowered<()> {
-        if let Some(before) = self.scopes.declared_here(name) {
+        if let Some(before) = self.scopes.find(name) {
             let first = before.span;
-            let message = format!("variable ${name} was already declared in this block");
-            let diagnostic = Diagnostic::error("redeclared-variable", span, message).also(first, "first declared here");
+            let message = format!("Variable ${name} was already declared. Variable shadowing is not allowed.");
+            let diagnostic =
+                Diagnostic::error("redeclared-variable", span, message).also(first, "This is the initial declaration.");
             return Err(self.report(diagnostic));
         }
         let annotation = type_name.map(|name| self.resolve_type(name)).transpose()?;
@@ -142,10 +173,15 @@ impl Lowerer<'_> {
         {
             self.widen_variable(id, name, value)?;
         }
-        let storage = self.declare(name, id, span, type_name.is_some());
+        // `string` alone has the room that its values need.
+        let sized = type_name.is_some_and(|ty| !matches!(&ty.kind, TypeNameKind::Named(name) if name == "string"));
+        let storage = self.declare(name, id, span, sized);
         match value {
             Some(value) => self.write_storage(storage, id, &value),
-            None => self.zero_storage(storage, id),
+            None => {
+                self.scopes.declared_only(name);
+                self.zero_storage(storage, id)
+            }
         }
     }
 
@@ -183,11 +219,12 @@ impl Lowerer<'_> {
         if value.is_unknown() && self.env.last_round {
             return self.unknown(&value);
         }
+        self.scopes.assign(name);
         let (declared, storage) = match self.scopes.find(name).cloned() {
             Some(variable) => {
                 if variable.annotated {
                     let ty = self.variable_type(variable.declared);
-                    self.require_fit(&value, &ty, &format!("${name}"))?;
+                    self.require_annotated_fit(&value, &ty, name)?;
                     self.take_space(variable.declared, name, &value, &ty)?;
                 } else {
                     self.widen_variable(variable.declared, name, &value)?;
@@ -218,6 +255,7 @@ impl Lowerer<'_> {
         match storage {
             Storage::Unknown => Ok(()),
             Storage::Register(var) => {
+                self.warn_conversion(value, &ty, value.span);
                 let register = self.register(value.clone())?;
                 let register = self.narrow(&ty, register);
                 self.emit(Stmt::Set(var, register));
@@ -242,7 +280,9 @@ impl Lowerer<'_> {
     /// `&$x`, `&@x`: the address of the value as it is now.
     pub fn take_address(&mut self, operand: &Expr, span: Span) -> Lowered<Operand> {
         match &operand.kind {
-            ExprKind::Variable(_) | ExprKind::Map { .. } => {}
+            // Who has the address may write there.
+            ExprKind::Variable(name) => self.scopes.assign(name),
+            ExprKind::Map { .. } => {}
             _ => return Err(self.error("invalid-operator", span, "only variables and maps have an address")),
         }
         let value = self.expr(operand)?;
