@@ -36,7 +36,7 @@ pub struct Slot(pub u32);
 pub struct MapIndex(pub u32);
 
 /// One BPF program before code generation.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Program {
     /// A valid C identifier, unique in the module.
     pub symbol: String,
@@ -57,7 +57,7 @@ pub struct SlotInfo {
     pub scratch: Option<u32>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stmt {
     /// The statements that follow come from this place (line information for the verifier's log).
     At(Span),
@@ -127,7 +127,7 @@ pub enum Stmt {
 }
 
 /// A scalar-valued expression. Operands are evaluated from left to right.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Expr {
     /// The low bits of `value` count.
     Const {
@@ -302,7 +302,7 @@ impl Scalar {
 }
 
 /// All programs of a script, and what code generation must know of its maps.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Module {
     pub programs: Vec<Program>,
     /// The scratch map, if the plan has one: per CPU, one entry a program, in their order.

@@ -46,6 +46,8 @@ pub struct Request<'a> {
     /// Warn when memory cannot be read or a map has no such entry (`-k`).
     pub read_warnings: bool,
     pub options: codegen::Options,
+    /// Objects of scripts that were compiled before.
+    pub cache: &'a codegen::Cache,
 }
 
 /// A compiled script.
@@ -122,7 +124,9 @@ impl Analysed {
     /// The last pass: typed programs to BPF.
     pub fn generate(self, request: &Request) -> Result<Compiled, Vec<Diagnostic>> {
         let Analysed { plan, warnings, declarations, c_types, macros, module } = self;
-        let object = codegen::generate(&module, request.sources, &request.options)
+        let object = request
+            .cache
+            .generate(&module, request.sources, &request.options)
             .map_err(|error| vec![backend_error(error, request.source)])?;
         let plan = Plan { object: object.elf, programs: object.programs, ..plan };
         Ok(Compiled { plan, warnings, declarations, c_types, macros, module })
@@ -184,6 +188,7 @@ mod tests {
             include_files: &[],
             read_warnings: false,
             options: codegen::Options::default(),
+            cache: &codegen::Cache::default(),
         })
     }
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use probebook_compiler::codegen::{Cpu, Options};
+use probebook_compiler::codegen::{Cache, Cpu, Options};
 use probebook_compiler::diagnostics::{Diagnostic, Sources};
 use probebook_compiler::pipeline::{self, Compiled, Request};
 use probebook_compiler::plan::{MapRole, Plan, Settings};
@@ -21,6 +21,7 @@ pub struct Script<'a> {
     pub live_maps: &'a [LiveMap],
     /// What earlier cells have defined.
     pub definitions: &'a Definitions,
+    pub cache: &'a Cache,
     pub parameters: &'a [String],
     /// `--name=value`
     pub named: &'a [NamedParameter],
@@ -108,6 +109,7 @@ fn with_request<R>(session: &Session, script: &Script, then: impl FnOnce(&Reques
         include_files: &script.flags.include_files,
         read_warnings: script.flags.read_warnings,
         options: Options { cpu: Cpu::V3 },
+        cache: script.cache,
     };
     then(&request)
 }

@@ -8,6 +8,7 @@
 
 mod arithmetic;
 mod backend;
+mod cache;
 mod capture;
 mod debug;
 mod expression;
@@ -17,7 +18,7 @@ mod memory;
 mod slots;
 mod statement;
 mod unit;
-mod walk;
+pub(crate) mod walk;
 
 use inkwell::builder::BuilderError;
 use inkwell::context::Context;
@@ -27,6 +28,7 @@ use crate::ir::Module;
 use crate::plan::ProgramPlan;
 use crate::syntax::ast::Span;
 
+pub use cache::Cache;
 pub use slots::place_slots;
 
 /// The version of the BPF instruction set.
@@ -39,7 +41,7 @@ pub enum Cpu {
     V4,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Options {
     pub cpu: Cpu,
 }

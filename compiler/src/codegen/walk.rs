@@ -9,7 +9,7 @@ const UNROLL_TRIPS: i64 = 16;
 const UNROLL_NODES: i64 = 256;
 
 /// Calls `visit` with each expression that the statement itself evaluates, not those of its bodies.
-pub(super) fn expressions<'a>(stmt: &'a Stmt, mut visit: impl FnMut(&'a Expr)) {
+pub(crate) fn expressions<'a>(stmt: &'a Stmt, mut visit: impl FnMut(&'a Expr)) {
     match stmt {
         Stmt::Set(_, value) | Stmt::Evaluate(value) | Stmt::Return(Some(value)) => visit(value),
         Stmt::Store { address, value, .. } | Stmt::AtomicAdd { address, value, .. } => {
@@ -31,7 +31,7 @@ pub(super) fn expressions<'a>(stmt: &'a Stmt, mut visit: impl FnMut(&'a Expr)) {
 }
 
 /// The statement lists inside a statement.
-pub(super) fn bodies(stmt: &Stmt) -> Vec<&[Stmt]> {
+pub(crate) fn bodies(stmt: &Stmt) -> Vec<&[Stmt]> {
     match stmt {
         Stmt::If { then, otherwise, .. } => vec![then, otherwise],
         Stmt::Loop { body } | Stmt::Range { body, .. } | Stmt::ForEach { body, .. } => vec![body],
@@ -40,7 +40,7 @@ pub(super) fn bodies(stmt: &Stmt) -> Vec<&[Stmt]> {
 }
 
 /// Calls `visit` with an expression and, after it, each of its operands at any depth.
-pub(super) fn nodes<'a>(expr: &'a Expr, visit: &mut impl FnMut(&'a Expr)) {
+pub(crate) fn nodes<'a>(expr: &'a Expr, visit: &mut impl FnMut(&'a Expr)) {
     visit(expr);
     match expr {
         Expr::Const { .. } | Expr::Var(_) | Expr::Slot(_) | Expr::Context => {}
@@ -85,6 +85,15 @@ pub(super) fn returns(stmts: &[Stmt]) -> bool {
     stmts.iter().any(|stmt| match stmt {
         Stmt::Return(_) => true,
         _ => bodies(stmt).into_iter().any(returns),
+    })
+}
+
+/// Whether an expression at any depth of a statement list is as wanted.
+pub(crate) fn any(stmts: &[Stmt], wanted: &impl Fn(&Expr) -> bool) -> bool {
+    stmts.iter().any(|stmt| {
+        let mut found = false;
+        expressions(stmt, |expr| nodes(expr, &mut |node| found |= wanted(node)));
+        found || bodies(stmt).into_iter().any(|body| any(body, wanted))
     })
 }
 

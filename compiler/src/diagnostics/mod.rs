@@ -155,6 +155,11 @@ impl Sources {
         count
     }
 
+    /// All texts, in the order in which they were added.
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
+        self.files.iter().map(|source| source.text.as_str())
+    }
+
     /// Line and column of a span's start, both from 1; columns count characters.
     pub fn position(&self, span: Span) -> (usize, usize) {
         let text = self.get(span.source).map_or("", |s| s.text.as_str());

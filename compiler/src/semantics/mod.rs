@@ -4,6 +4,7 @@ pub mod arch;
 pub mod c_macros;
 pub mod c_types;
 pub mod config;
+mod direct_tracepoints;
 pub mod environment;
 #[cfg(test)]
 pub mod fake;

@@ -7,6 +7,7 @@ use crate::ir::{Module, Program};
 use crate::kernel_info::KernelInfo;
 use crate::plan::{Attach, MapKind, MapRole, MissingProbes, ProbePlan, ProgramKind};
 use crate::semantics::config;
+use crate::semantics::direct_tracepoints;
 use crate::semantics::environment::{Declaration, Environment};
 use crate::semantics::lower::Lowerer;
 use crate::semantics::plan_builder::PlanBuilder;
@@ -58,13 +59,14 @@ pub fn analyse(
     settle(&actions, environment, info);
     environment.last_round = true;
     let mut builder = PlanBuilder::default();
-    let (programs, probes) = lower_all(&actions, environment, info, &mut builder, &mut diagnostics);
+    let (mut programs, mut probes) = lower_all(&actions, environment, info, &mut builder, &mut diagnostics);
     check_declared_kinds(script, environment, &mut diagnostics);
     warn_unused_maps(script, &builder, &mut diagnostics);
     tell_once(&mut diagnostics);
     if diagnostics.iter().any(Diagnostic::is_error) {
         return Err(diagnostics);
     }
+    direct_tracepoints::choose(&mut programs, &mut probes, info);
     warnings.extend(diagnostics);
     let license = environment.settings.license.clone();
     let module = Module { programs, license, ..Module::default() };

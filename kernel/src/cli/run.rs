@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use probebook_compiler::codegen::Cache;
 use probebook_compiler::diagnostics::{Diagnostic, Sources, render};
 use probebook_compiler::pipeline::Compiled;
 use probebook_compiler::semantics::named_parameters::NamedParameter;
@@ -88,6 +89,7 @@ fn run_script(arguments: &Arguments) -> Result<u8, Failure> {
         source,
         live_maps: &[],
         definitions: &Definitions::default(),
+        cache: &Cache::default(),
         parameters: &parameters,
         named: &named,
         pid: arguments.pid,

@@ -88,12 +88,13 @@ impl Notebook {
         drop(state);
         let compile = |live_maps: &[_]| {
             let (parameters, named) = (&run.parameters, &run.named);
-            let (definitions, flags) = (&definitions, &Flags::default());
+            let (definitions, flags, cache) = (&definitions, &Flags::default(), &self.objects);
             let script = Script {
                 sources,
                 source,
                 live_maps,
                 definitions,
+                cache,
                 parameters,
                 named,
                 pid: run.pid,

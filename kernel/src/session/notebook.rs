@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use probebook_compiler::codegen::Cache;
 use probebook_compiler::syntax;
 use probebook_runtime::text::{self};
 use probebook_runtime::{Session, SessionOptions, TraceHandle};
@@ -23,6 +24,8 @@ pub struct Notebook {
     pub(super) state: Mutex<State>,
     pub(super) jobs: Jobs,
     foreground: Mutex<Foreground>,
+    /// What cells were compiled to: one that is run again is not compiled again.
+    pub(super) objects: Cache,
 }
 
 /// What magics and cells change.
@@ -45,7 +48,13 @@ struct Foreground {
 impl Notebook {
     pub fn new() -> io::Result<Notebook> {
         let session = Arc::new(Session::new(SessionOptions::default())?);
-        Ok(Notebook { session, state: Mutex::default(), jobs: Jobs::default(), foreground: Mutex::default() })
+        Ok(Notebook {
+            session,
+            state: Mutex::default(),
+            jobs: Jobs::default(),
+            foreground: Mutex::default(),
+            objects: Cache::default(),
+        })
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {

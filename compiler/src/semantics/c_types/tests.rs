@@ -231,6 +231,7 @@ fn definitions_hold_for_later_cells() {
             include_files: &[],
             read_warnings: false,
             options: Default::default(),
+            cache: &Default::default(),
         })
     };
     let script = "begin { print(*(struct s *)0); print((sizeof(word), E, N)); }";

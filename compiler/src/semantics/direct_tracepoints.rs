@@ -1,0 +1,37 @@
+//! Tracepoints whose program does not look at its context are attached as raw tracepoints: the kernel
+//! then neither copies the fields nor goes through perf, and attaching and detaching take a tenth.
+
+use crate::codegen::walk;
+use crate::ir::{Expr, Helper, Program};
+use crate::kernel_info::KernelInfo;
+use crate::plan::{Attach, ProbePlan, ProgramKind};
+
+/// Changes the programs for which it can be done, and their probes. An event of tracefs that belongs
+/// to a tracepoint has its name (`trace_event_name()` in the kernel's `include/linux/trace_events.h`);
+/// those of system calls belong to none.
+pub fn choose(programs: &mut [Program], probes: &mut [ProbePlan], info: &dyn KernelInfo) {
+    for (index, program) in programs.iter_mut().enumerate() {
+        if program.kind != ProgramKind::Tracepoint || walk::any(&program.body, &needs_event) {
+            continue;
+        }
+        let mut own: Vec<&mut ProbePlan> = probes.iter_mut().filter(|probe| probe.program == index).collect();
+        let direct: Option<Vec<String>> = own.iter().map(|probe| tracepoint(&probe.attach, info)).collect();
+        let Some(names) = direct else { continue };
+        program.kind = ProgramKind::RawTracepoint;
+        for (probe, name) in own.iter_mut().zip(names) {
+            probe.attach = Attach::RawTracepoint { name };
+        }
+    }
+}
+
+/// What only a program of the event's own kind can do. Cookies came to raw tracepoints with Linux 6.10.
+fn needs_event(expr: &Expr) -> bool {
+    matches!(expr, Expr::Context | Expr::Helper { id: Helper::GET_ATTACH_COOKIE, .. })
+}
+
+/// The tracepoint that an event belongs to.
+fn tracepoint(attach: &Attach, info: &dyn KernelInfo) -> Option<String> {
+    let Attach::Tracepoint { category, name } = attach else { return None };
+    let exists = category != "syscalls" && info.raw_tracepoint_arguments(name).is_some();
+    exists.then(|| name.clone())
+}
