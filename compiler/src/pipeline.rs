@@ -168,6 +168,10 @@ mod tests {
     use crate::semantics::fake::FakeKernel;
 
     fn compile_text(text: &str) -> Result<Compiled, Vec<Diagnostic>> {
+        compile_for(codegen::Options::default(), text)
+    }
+
+    fn compile_for(options: codegen::Options, text: &str) -> Result<Compiled, Vec<Diagnostic>> {
         let mut sources = Sources::default();
         let source = sources.add("In [1]", text);
         compile(&Request {
@@ -187,7 +191,7 @@ mod tests {
             include_dirs: &[],
             include_files: &[],
             read_warnings: false,
-            options: codegen::Options::default(),
+            options,
             cache: &codegen::Cache::default(),
         })
     }
@@ -215,6 +219,19 @@ mod tests {
     fn several_errors_are_reported_together() {
         let errors = compile_text("begin { print($a); print($b); } end { prnt(1); }").err().unwrap_or_default();
         assert_eq!(errors.len(), 3);
+    }
+
+    /// Jumps across so many instructions end LLVM, and with it the process, if nothing is done.
+    #[test]
+    fn an_action_that_is_too_long_for_short_jumps_is_refused_or_given_long_ones() {
+        use codegen::{Cpu, Options};
+        let text = format!("begin {{ {} }}", "printf(\"%d\\n\", pid);".repeat(2500));
+        let long = compile_for(Options { cpu: Cpu::V3, newest: Cpu::V4 }, &text);
+        assert!(long.is_ok_and(|compiled| compiled.plan.object.len() > 32_000 * 8));
+        let short = compile_for(Options { cpu: Cpu::V3, newest: Cpu::V3 }, &text).err().unwrap_or_default();
+        assert_eq!(short.first().map(|error| error.id), Some("code-generation"));
+        let text = format!("begin {{ {} }}", "printf(\"%d\\n\", pid);".repeat(500));
+        assert!(compile_for(Options { cpu: Cpu::V3, newest: Cpu::V3 }, &text).is_ok());
     }
 
     /// Pieces of which scripts are made, sensible or not.

@@ -245,9 +245,7 @@ impl Type {
             Type::Pointer { .. } | Type::KernelSymbol => 8,
             Type::Timestamp { .. } | Type::CgroupPath { .. } => 8,
             Type::ErrorName | Type::Username => 8,
-            Type::Array { element, length } => element.size().saturating_mul(*length),
-            Type::Tuple(elements) => layout(elements.iter()).size,
-            Type::Record(fields) => layout(fields.iter().map(|(_, ty)| ty)).size,
+            Type::Array { .. } | Type::Tuple(_) | Type::Record(_) => self.extent().size,
             Type::Struct(info) => info.size,
             Type::Stack { .. } => STACK_KEY_SIZE,
             Type::UserSymbol => 16,
@@ -262,14 +260,26 @@ impl Type {
         match self {
             Type::Integer { .. } | Type::Enum { .. } => self.size().max(1),
             Type::Buffer { .. } | Type::Inet => 4,
-            Type::Array { element, .. } => element.align(),
             Type::Struct(info) => info.align(),
-            Type::Tuple(elements) => layout(elements.iter()).align,
-            Type::Record(fields) => layout(fields.iter().map(|(_, ty)| ty)).align,
+            Type::Array { .. } | Type::Tuple(_) | Type::Record(_) => self.extent().align,
             // Strings of whole words are copied and compared word by word.
             Type::String { capacity } if capacity % 8 == 0 => 8,
             Type::Void | Type::Bool | Type::String { .. } | Type::Mac => 1,
             _ => 8,
+        }
+    }
+
+    /// Size and alignment at once: asking an element for one and then the other would double the work
+    /// with each level of nesting.
+    fn extent(&self) -> Extent {
+        match self {
+            Type::Array { element, length } => {
+                let element = element.extent();
+                Extent { size: element.size.saturating_mul(*length), ..element }
+            }
+            Type::Tuple(elements) => layout(elements.iter()).extent,
+            Type::Record(fields) => layout(fields.iter().map(|(_, ty)| ty)).extent,
+            other => Extent { size: other.size(), align: other.align() },
         }
     }
 
@@ -354,21 +364,26 @@ impl Aggregate {
 /// Where the elements of a sequence lie when each is aligned naturally.
 struct Layout {
     offsets: Vec<u32>,
+    extent: Extent,
+}
+
+/// What a value takes in memory, in bytes.
+struct Extent {
     size: u32,
     align: u32,
 }
 
 fn layout<'a>(elements: impl Iterator<Item = &'a Type>) -> Layout {
-    let mut result = Layout { offsets: Vec::new(), size: 0, align: 1 };
-    for ty in elements {
-        let align = ty.align();
-        let offset = result.size.next_multiple_of(align);
-        result.offsets.push(offset);
-        result.size = offset + ty.size();
-        result.align = result.align.max(align);
+    let mut offsets = Vec::new();
+    let mut whole = Extent { size: 0, align: 1 };
+    for element in elements.map(Type::extent) {
+        let offset = whole.size.next_multiple_of(element.align);
+        offsets.push(offset);
+        whole.size = offset + element.size;
+        whole.align = whole.align.max(element.align);
     }
-    result.size = result.size.next_multiple_of(result.align);
-    result
+    whole.size = whole.size.next_multiple_of(whole.align);
+    Layout { offsets, extent: whole }
 }
 
 impl fmt::Display for Type {
@@ -415,6 +430,14 @@ mod tests {
         let ty = Type::tuple(vec![Type::U8, Type::U32, Type::String { capacity: 3 }, Type::U64]);
         assert_eq!(ty.element_offsets(), [0, 4, 8, 16]);
         assert_eq!((ty.size(), ty.align()), (24, 8));
+    }
+
+    /// Takes for ever if each level asks the one below twice.
+    #[test]
+    fn deep_nesting_is_measured_in_time_proportional_to_it() {
+        let nest = |ty| Type::Array { element: Arc::new(Type::tuple(vec![Type::U8, ty])), length: 1 };
+        let deep = (0..150).fold(Type::U64, |ty, _| nest(ty));
+        assert_eq!((deep.size(), deep.align()), (8 * 151, 8));
     }
 
     #[test]

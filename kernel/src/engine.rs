@@ -108,10 +108,15 @@ fn with_request<R>(session: &Session, script: &Script, then: impl FnOnce(&Reques
         include_dirs: &script.flags.include_dirs,
         include_files: &script.flags.include_files,
         read_warnings: script.flags.read_warnings,
-        options: Options { cpu: Cpu::V3 },
+        options: Options { cpu: Cpu::V3, newest: newest_cpu(session) },
         cache: script.cache,
     };
     then(&request)
+}
+
+/// The newest version of the BPF instruction set that this kernel has.
+fn newest_cpu(session: &Session) -> Cpu {
+    if session.system().release() >= (6, 6) { Cpu::V4 } else { Cpu::V3 }
 }
 
 /// A trace that could not be started, shown in the script: each failure has a position.

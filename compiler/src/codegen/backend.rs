@@ -135,17 +135,23 @@ impl Target {
         module
     }
 
-    /// Optimises a module and makes an ELF object of it.
-    pub fn compile(&self, module: Module<'_>, errors: &ErrorLog<'_>) -> Result<Vec<u8>> {
+    pub fn optimise(&self, module: &Module<'_>) -> Result<()> {
         if cfg!(debug_assertions) {
             module.verify().map_err(|message| CodegenError::malformed(message.to_string()))?;
         }
-        let failed = |message: LLVMString| CodegenError::backend(message.to_string());
-        module.run_passes(PASSES, &self.machine, PassBuilderOptions::create()).map_err(failed)?;
-        let object = self.machine.write_to_memory_buffer(&module, FileType::Object).map_err(failed)?;
+        module.run_passes(PASSES, &self.machine, PassBuilderOptions::create()).map_err(failed)
+    }
+
+    /// Makes an ELF object of an optimised module.
+    pub fn emit(&self, module: &Module<'_>, errors: &ErrorLog<'_>) -> Result<Vec<u8>> {
+        let object = self.machine.write_to_memory_buffer(module, FileType::Object).map_err(failed)?;
         match errors.first() {
             Some(message) => Err(CodegenError::backend(message)),
             None => Ok(object.as_slice().to_vec()),
         }
     }
+}
+
+fn failed(message: LLVMString) -> CodegenError {
+    CodegenError::backend(message.to_string())
 }

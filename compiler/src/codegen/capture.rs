@@ -53,8 +53,35 @@ impl Captures {
 /// only the scratch pointer there.
 pub(super) fn analyse(program: &Program) -> Captures {
     let mut survey = Survey::default();
-    survey.block(&program.body, MAIN, &mut HashSet::new());
+    survey.block(&program.body, MAIN, &mut Assigned::default());
     survey.layout(program)
+}
+
+/// The variables that are certainly set at a point of the walk. What a branch adds can be taken back,
+/// so that no branch copies all of them: programs may have thousands of both.
+#[derive(Default)]
+struct Assigned {
+    vars: HashSet<Var>,
+    order: Vec<Var>,
+}
+
+impl Assigned {
+    fn insert(&mut self, var: Var) {
+        if self.vars.insert(var) {
+            self.order.push(var);
+        }
+    }
+
+    /// Runs `walk`, and takes back what it adds: returned with the walk's result.
+    fn apart<R>(&mut self, walk: impl FnOnce(&mut Self) -> R) -> (R, Vec<Var>) {
+        let before = self.order.len();
+        let result = walk(self);
+        let added = self.order.split_off(before);
+        added.iter().for_each(|var| {
+            self.vars.remove(var);
+        });
+        (result, added)
+    }
 }
 
 /// What a walk over the program gathers.
@@ -80,18 +107,18 @@ struct Survey {
 impl Survey {
     /// Walks statements of a region; `set` holds the variables certainly set in this run of it.
     /// Returns whether control never reaches the end.
-    fn block(&mut self, stmts: &[Stmt], region: usize, set: &mut HashSet<Var>) -> bool {
+    fn block(&mut self, stmts: &[Stmt], region: usize, set: &mut Assigned) -> bool {
         stmts.iter().any(|stmt| self.statement(stmt, region, set))
     }
 
     /// The same for one statement.
-    fn statement(&mut self, stmt: &Stmt, region: usize, set: &mut HashSet<Var>) -> bool {
+    fn statement(&mut self, stmt: &Stmt, region: usize, set: &mut Assigned) -> bool {
         walk::expressions(stmt, |expr| self.reads(expr, region, set));
         match stmt {
             Stmt::Set(var, _) => self.sets(*var, region, set),
             Stmt::If { then, otherwise, .. } => return self.branches(then, otherwise, region, set),
             Stmt::Loop { body } => {
-                self.block(body, region, &mut set.clone());
+                set.apart(|set| self.block(body, region, set));
             }
             Stmt::Range { .. } | Stmt::ForEach { .. } => self.repeats(stmt, region, set),
             Stmt::Return(_) => self.returned |= region != MAIN,
@@ -100,43 +127,52 @@ impl Survey {
         matches!(stmt, Stmt::Return(_) | Stmt::Break | Stmt::Continue)
     }
 
-    fn branches(&mut self, then: &[Stmt], otherwise: &[Stmt], region: usize, set: &mut HashSet<Var>) -> bool {
-        let (mut first, mut second) = (set.clone(), set.clone());
-        let ends = (self.block(then, region, &mut first), self.block(otherwise, region, &mut second));
-        match ends {
+    fn branches(&mut self, then: &[Stmt], otherwise: &[Stmt], region: usize, set: &mut Assigned) -> bool {
+        let (first_ends, first) = set.apart(|set| self.block(then, region, set));
+        let (second_ends, second) = set.apart(|set| self.block(otherwise, region, set));
+        let second_vars: HashSet<Var> = second.iter().copied().collect();
+        let certain = match (first_ends, second_ends) {
             (true, true) => return true,
-            (true, false) => *set = second,
-            (false, true) => *set = first,
-            (false, false) => set.extend(first.intersection(&second)),
-        }
+            (true, false) => second,
+            (false, true) => first,
+            (false, false) => first.into_iter().filter(|var| second_vars.contains(var)).collect(),
+        };
+        certain.into_iter().for_each(|var| set.insert(var));
         false
     }
 
     /// A range or for-each loop: a region of its own unless it is unrolled.
-    fn repeats(&mut self, stmt: &Stmt, region: usize, set: &HashSet<Var>) {
+    fn repeats(&mut self, stmt: &Stmt, region: usize, set: &mut Assigned) {
         let (vars, body) = match stmt {
             Stmt::Range { index, body, .. } => (vec![*index], body),
             Stmt::ForEach { key, value, body, .. } => (vec![*key, *value], body),
             _ => return,
         };
-        let (region, mut set) = if walk::unrolled_bounds(stmt).is_some() {
-            (region, set.clone())
+        if walk::unrolled_bounds(stmt).is_some() {
+            set.apart(|set| self.body(&vars, body, region, set));
         } else {
-            self.parents.push(region);
-            let region = self.parents.len();
-            self.captures.regions.insert(std::ptr::from_ref(stmt), region);
-            if matches!(stmt, Stmt::Range { start, .. } if !matches!(start, Expr::Const { .. })) {
-                self.starts.push(region);
-            }
-            (region, HashSet::new())
-        };
-        for var in vars {
-            self.sets(var, region, &mut set);
+            let inner = self.enter(stmt, region);
+            self.body(&vars, body, inner, &mut Assigned::default());
         }
-        self.block(body, region, &mut set);
     }
 
-    fn sets(&mut self, var: Var, region: usize, set: &mut HashSet<Var>) {
+    fn body(&mut self, vars: &[Var], body: &[Stmt], region: usize, set: &mut Assigned) {
+        vars.iter().for_each(|var| self.sets(*var, region, set));
+        self.block(body, region, set);
+    }
+
+    /// The new region of a loop that calls back.
+    fn enter(&mut self, stmt: &Stmt, region: usize) -> usize {
+        self.parents.push(region);
+        let inner = self.parents.len();
+        self.captures.regions.insert(std::ptr::from_ref(stmt), inner);
+        if matches!(stmt, Stmt::Range { start, .. } if !matches!(start, Expr::Const { .. })) {
+            self.starts.push(inner);
+        }
+        inner
+    }
+
+    fn sets(&mut self, var: Var, region: usize, set: &mut Assigned) {
         self.var_regions.entry(var).or_default().insert(region);
         set.insert(var);
         let mut around = region;
@@ -146,11 +182,11 @@ impl Survey {
         }
     }
 
-    fn reads(&mut self, expr: &Expr, region: usize, set: &HashSet<Var>) {
+    fn reads(&mut self, expr: &Expr, region: usize, set: &Assigned) {
         walk::nodes(expr, &mut |node| match node {
             Expr::Var(var) => {
                 self.var_regions.entry(*var).or_default().insert(region);
-                if region != MAIN && !set.contains(var) {
+                if region != MAIN && !set.vars.contains(var) {
                     self.carried.insert(*var);
                 }
             }

@@ -15,6 +15,7 @@ mod expression;
 mod function;
 mod loops;
 mod memory;
+mod size;
 mod slots;
 mod statement;
 mod unit;
@@ -44,6 +45,8 @@ pub enum Cpu {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Options {
     pub cpu: Cpu,
+    /// What programs may be compiled for that are too long for `cpu`.
+    pub newest: Cpu,
 }
 
 /// What code generation gives.
@@ -97,15 +100,47 @@ type Result<T, E = CodegenError> = std::result::Result<T, E>;
 /// # Errors
 ///
 /// [`CodegenErrorKind::Malformed`] if types or jumps do not fit together;
-/// [`CodegenErrorKind::Backend`] if LLVM rejects the program.
+/// [`CodegenErrorKind::Backend`] if LLVM rejects the program, or a function is too long for it.
 pub fn generate(module: &Module, sources: &Sources, options: &Options) -> Result<Object> {
+    let in_reach = |optimised: &inkwell::module::Module| options.cpu == Cpu::V4 || size::surely_in_reach(optimised);
+    if let Some(object) = translate(module, sources, options.cpu, in_reach)? {
+        return Ok(object);
+    }
+    // Jumps of version 4 reach anywhere.
+    let large = translate(module, sources, Cpu::V4, |_| true)?;
+    let large = match large {
+        Some(object) if options.newest != Cpu::V4 && size::fits_version_3(&object.elf)? => {
+            translate(module, sources, options.cpu, |_| true)?
+        }
+        other => other.filter(|_| options.newest == Cpu::V4),
+    };
+    large.ok_or_else(|| {
+        let span = module.programs.iter().max_by_key(|program| program.body.len());
+        let span = span.and_then(|program| walk::first_span(&program.body));
+        let message = "this action is too long for the instructions of a kernel before Linux 6.6";
+        CodegenError { span, ..CodegenError::backend(message) }
+    })
+}
+
+/// `None` if the optimised module is not `acceptable`.
+fn translate(
+    module: &Module,
+    sources: &Sources,
+    cpu: Cpu,
+    acceptable: impl Fn(&inkwell::module::Module<'_>) -> bool,
+) -> Result<Option<Object>> {
     let context = Context::create();
     let errors = backend::ErrorLog::attach(&context);
-    let target = backend::Target::get(options.cpu)?;
-    let unit = unit::Unit::new(&context, target.new_module(&context), module, sources, options.cpu);
+    let target = backend::Target::get(cpu)?;
+    let unit = unit::Unit::new(&context, target.new_module(&context), module, sources, cpu);
     let programs = unit.emit()?;
-    let elf = target.compile(unit.finish(), &errors).map_err(|error| locate(error, module))?;
-    Ok(Object { elf, programs })
+    let translated = unit.finish();
+    target.optimise(&translated)?;
+    if !acceptable(&translated) {
+        return Ok(None);
+    }
+    let elf = target.emit(&translated, &errors).map_err(|error| locate(error, module))?;
+    Ok(Some(Object { elf, programs }))
 }
 
 /// LLVM names the function that it could not translate; that gives the place.

@@ -142,7 +142,7 @@ impl Script {
     }
 
     pub fn generate(&self) -> Result<Object, codegen::CodegenError> {
-        codegen::generate(&self.module(), &sources(), &Options { cpu: self.cpu })
+        codegen::generate(&self.module(), &sources(), &Options { cpu: self.cpu, newest: self.cpu })
     }
 
     /// Runs the program; `None` where that is not permitted.

@@ -69,6 +69,14 @@ impl System {
         let _ = self.tracefs.tracepoints();
     }
 
+    /// Major and minor number of the running Linux; (0, 0) if it does not tell.
+    pub fn release(&self) -> (u32, u32) {
+        let Ok(name) = nix::sys::utsname::uname() else { return (0, 0) };
+        let release = name.release().to_string_lossy();
+        let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map_while(|number| number.parse().ok());
+        (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+    }
+
     /// Numbers of the CPUs that run, sorted.
     pub fn online_cpus(&self) -> Vec<u32> {
         cpus::online()
