@@ -182,9 +182,12 @@ pub enum MapRole {
     /// `@name`: lives in the session.
     User(UserMap),
     /// Stack traces, shared by all maps of the session: up to `limit` frames.
-    Stacks { user: bool, limit: u32 },
+    /// With `build_ids` a frame is a `struct bpf_stack_build_id` instead of an address.
+    Stacks { user: bool, limit: u32, build_ids: bool },
     /// The ring buffer of this cell.
     Events,
+    /// One buffer for each CPU, for packets: `bpf_skb_output` writes to no other kind.
+    Packets,
     /// [`Control`] of this cell, in user-mappable memory.
     Control,
     /// Per CPU: one `u64` for each of [`Plan::losses`].
@@ -220,6 +223,7 @@ pub enum MapKind {
     LruPerCpuHash,
     StackTrace,
     RingBuffer,
+    PerfEventArray,
 }
 
 impl MapKind {
@@ -252,6 +256,8 @@ impl Control {
 
 /// An event's header: `{u32 index into Plan::events; u32 reserved}`; its arguments follow.
 pub const EVENT_HEADER_SIZE: u32 = 8;
+/// What lies before a packet: see [`EventPlan::Packet`].
+pub const PACKET_HEADER_SIZE: u32 = 24;
 
 /// What to do when an event arrives. Arguments lie behind the header as a tuple of `arguments`
 /// types does in memory (natural alignment, from offset [`EVENT_HEADER_SIZE`]).
@@ -286,6 +292,13 @@ pub enum EventPlan {
     /// `time(format)`
     Time {
         format: String,
+    },
+    /// `skboutput(path, …, offset)`: comes through the packets' buffers, behind a header of
+    /// [`PACKET_HEADER_SIZE`] bytes: as an event's, then a `u64` of nanoseconds since boot and a
+    /// `u64` with the bytes of the packet that follow.
+    Packet {
+        path: String,
+        offset: u32,
     },
     /// `unwatch(address)`: the address.
     Unwatch {

@@ -152,6 +152,9 @@ pub const TSERIES_SLOT_SIZE: u32 = 24;
 /// this kind and limit, the pid is that of the process (0 for kernel stacks).
 pub const STACK_KEY_SIZE: u32 = 16;
 
+/// `struct bpf_stack_build_id` of `linux/bpf.h`: `{i32 status; u8 build_id[20]; u64 offset or address}`.
+pub const STACK_BUILD_ID_SIZE: u32 = 32;
+
 /// A C structure: from the kernel's BTF, a tracepoint's format, or a definition in the script.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct StructType {

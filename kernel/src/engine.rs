@@ -194,6 +194,7 @@ pub fn loss_text(report: &LossReport) -> String {
             let which = if *user { "user" } else { "kernel" };
             format!("WARNING: {count} {which} stacks could not be stored")
         }
+        LossKind::Packets => format!("WARNING: {count} packets could not be written: their buffer was full"),
         LossKind::Missed { probe } => {
             format!("WARNING: {probe} was skipped {count} times, because a program was already running on that CPU")
         }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use probebook_compiler::plan::{MapPlan, MapRole, Plan};
 
 use crate::attach::{self, AttachError, Mechanisms, Reaper};
-use crate::events::{ActionError, Actions, LossCounters, Ring, ring_size};
+use crate::events::{ActionError, Actions, LossCounters, PacketError, Packets, Ring, ring_size};
 use crate::loader::child::HeldChild;
 use crate::loader::control::ControlPage;
 use crate::loader::program::{self, LoadError};
@@ -59,6 +59,8 @@ pub enum StartError {
     Ring(#[from] aya::maps::MapError),
     #[error("the control map could not be read: {0}")]
     Control(io::Error),
+    #[error(transparent)]
+    Packets(#[from] PacketError),
     #[error("`{command}` could not be started: {source}")]
     Child { command: String, source: io::Error },
     #[error("no process has the number {0}")]
@@ -141,6 +143,9 @@ impl Session {
         let parts = Parts {
             actions: Actions::new(&plan, &prepared.maps, text_options, options.allow_unsafe)?,
             losses: LossCounters::new(&plan, &prepared.maps),
+            packets: find(&prepared, &MapRole::Packets)
+                .map(|map| Packets::new(&plan, map, &self.shared.system.online_cpus()))
+                .transpose()?,
             ring: find(&prepared, &MapRole::Events).map(|map| Ring::new(map)).transpose()?,
             control: find(&prepared, &MapRole::Control)
                 .map(|map| ControlPage::new(map.as_fd()))
@@ -193,6 +198,12 @@ impl Session {
     /// The types of the session's maps, for the compiler.
     pub fn map_plans(&self) -> Vec<MapPlan> {
         self.shared.maps.all().iter().map(|map| map.plan().clone()).collect()
+    }
+
+    /// How many stacks the session has recorded; those that no map refers to any more go once the
+    /// traces that may refer to them are over.
+    pub fn recorded_stacks(&self) -> io::Result<usize> {
+        self.shared.maps.recorded_stacks()
     }
 
     /// Bytes that maps take and may take.

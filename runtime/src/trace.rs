@@ -10,15 +10,18 @@ mod wake;
 use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use probebook_compiler::plan::{Attach, MissingProbes, Plan};
+use probebook_compiler::plan::{Attach, MapRole, MissingProbes, Plan};
 
 use probebook_compiler::syntax::ast::Span;
 
 use crate::attach::{self, AttachError, Attachment, Doomed, Mechanisms, Reason, Surroundings};
-use crate::events::{Actions, Context, Drained, LossCounters, LossReport, MapPrint, Ring, Severity, Sink, TextSource};
+use crate::events::{
+    Actions, Context, Drained, LossCounters, LossReport, MapPrint, Packets, Ring, Severity, Sink, TextSource,
+};
 use crate::loader::control::{ControlPage, ExitRequest};
 use crate::loader::program;
 use crate::maps::{self, LiveMap, MapError};
@@ -88,6 +91,7 @@ pub(crate) struct Parts {
     pub actions: Actions,
     pub losses: LossCounters,
     pub ring: Option<Ring>,
+    pub packets: Option<Packets>,
     pub control: Option<ControlPage>,
     pub programs: Vec<OwnedFd>,
     pub formats: Arc<Formats>,
@@ -164,7 +168,7 @@ impl Trace {
     pub fn run_begin(&mut self, sink: &mut dyn Sink) -> Result<Status, TraceError> {
         if let Some(control) = &self.parts.control {
             let start = crate::system::nanoseconds_since_boot();
-            let boot = self.shared.system.boot_time_ns();
+            let boot = self.shared.symbols.set_boot_time();
             control.set_times(start.cast_unsigned(), boot.cast_unsigned());
             control.set_surroundings(self.parts.target.child().unwrap_or(0), crate::system::tai_offset());
         }
@@ -184,6 +188,7 @@ impl Trace {
             return Err(error.into());
         }
         self.summary.attach_time = begun.elapsed();
+        self.note_binaries();
         self.start_iterators(sink)?;
         self.parts.target.release().map_err(|(command, source)| TraceError::Child { command, source })?;
         self.observe_target();
@@ -374,6 +379,7 @@ impl Trace {
     /// Hands over a part of what has arrived.
     fn drain(&mut self, sink: &mut dyn Sink) -> Drained {
         self.parts.target.drain_output(sink);
+        self.write_packets(sink);
         let Parts { ring, actions, losses, formats, .. } = &mut self.parts;
         let Some(ring) = ring else { return Drained::default() };
         let (shared, wake) = (&self.shared, &self.wake);
@@ -390,6 +396,17 @@ impl Trace {
             self.unwatch(address, place, sink);
         }
         drained
+    }
+
+    fn write_packets(&mut self, sink: &mut dyn Sink) {
+        let Some(packets) = &mut self.parts.packets else { return };
+        let (lost, failure) = packets.drain(self.shared.symbols.boot_time());
+        if lost > 0 {
+            sink.loss(self.parts.losses.note_packets(lost));
+        }
+        if let Some(failure) = failure {
+            sink.message(Severity::Error, &failure, None);
+        }
     }
 
     /// Takes the watchpoints of an address away.
@@ -444,6 +461,32 @@ impl Trace {
         }
     }
 
+    /// What is traced may end before its symbols are asked for; the files are known.
+    fn note_binaries(&self) {
+        let paths = self.plan.probes.iter().filter_map(|probe| match &probe.attach {
+            Attach::Uprobe { path, .. } => Some(PathBuf::from(path)),
+            _ => None,
+        });
+        let paths: BTreeSet<PathBuf> = paths.collect();
+        if !paths.is_empty() {
+            self.shared.symbols.user().note_binaries(paths);
+        }
+    }
+
+    /// Once no program and no trace writes to a map of stacks, those that nothing refers to can go.
+    fn sweeper(&mut self) -> Option<attach::Task> {
+        let is_stacks = |map: &Arc<LiveMap>| matches!(map.plan().role, MapRole::Stacks { .. });
+        let stacks: Vec<Arc<LiveMap>> = self.maps.extract_if(.., |map| is_stacks(map)).collect();
+        if stacks.is_empty() {
+            return None;
+        }
+        let shared = Arc::clone(&self.shared);
+        Some(Box::new(move || {
+            drop(stacks);
+            shared.symbols.forget_stacks(&shared.maps.sweep_stacks());
+        }))
+    }
+
     fn observe_target(&self) {
         if let Some(pid) = self.pid() {
             self.shared.symbols.user().observe([pid]);
@@ -456,7 +499,8 @@ impl Drop for Trace {
         self.set_gate(false);
         let programs = std::mem::take(&mut self.parts.programs);
         let attachments = std::mem::take(&mut self.attachments);
-        self.shared.reaper.reap(Doomed { attachments, programs, done: None });
+        let last = self.sweeper();
+        self.shared.reaper.reap(Doomed { attachments, programs, last, done: None });
     }
 }
 

@@ -126,7 +126,7 @@ pub trait Resolve {
     /// As `usym` prints, for a process that may have ended.
     fn user_symbol(&self, address: u64, pid: u32) -> String;
     /// The frames of a stack by its id in the session's stack map for `limit` frames.
-    fn stack(&self, user: bool, limit: u32, id: i64, pid: u32) -> Arc<Vec<Frame>>;
+    fn stack(&self, user: bool, limit: u32, build_ids: bool, id: i64, pid: u32) -> Arc<Vec<Frame>>;
     /// `strftime` of nanoseconds since boot by the plan's format.
     fn time(&self, nanoseconds: u64, format: u32) -> String;
     fn cgroup_path(&self, id: u64, filter: u32) -> String;

@@ -4,7 +4,7 @@ use crate::ir::{MapIndex, Module};
 use crate::plan::{Control, EventPlan, Loss, MapKind, MapPlan, MapRole, UserMap};
 use crate::semantics::environment::{KeyInfo, MapInfo};
 use crate::semantics::lower::maps::present_offset;
-use crate::types::Type;
+use crate::types::{STACK_BUILD_ID_SIZE, Type};
 
 /// The largest entry of a per-CPU map (the kernel's `PCPU_MIN_UNIT_SIZE`).
 const PER_CPU_ENTRY: u32 = 32 << 10;
@@ -84,8 +84,15 @@ impl PlanBuilder {
         self.singleton(MapRole::Constants { bytes }, MapKind::Array, 4, size, 1)
     }
 
-    pub fn stacks(&mut self, user: bool, limit: u32, max_entries: u32) -> MapIndex {
-        self.singleton(MapRole::Stacks { user, limit }, MapKind::StackTrace, 4, limit * 8, max_entries)
+    pub fn stacks(&mut self, user: bool, limit: u32, build_ids: bool, max_entries: u32) -> MapIndex {
+        let frame = if build_ids { STACK_BUILD_ID_SIZE } else { 8 };
+        let role = MapRole::Stacks { user, limit, build_ids };
+        self.singleton(role, MapKind::StackTrace, 4, limit * frame, max_entries)
+    }
+
+    /// The buffers for packets, one for each CPU.
+    pub fn packets(&mut self, cpus: u32) -> MapIndex {
+        self.singleton(MapRole::Packets, MapKind::PerfEventArray, 4, 4, cpus)
     }
 
     /// Room for values too large for the stack: one entry a program and CPU.

@@ -3,7 +3,7 @@
 use crate::ir::{Expr as Ir, Helper, Op, Scalar};
 use crate::plan::EventPlan;
 use crate::semantics::lower::{Lowered, Lowerer, Operand};
-use crate::syntax::ast::{ExprKind, TypeOrExpr};
+use crate::syntax::ast::{Expr, ExprKind, TypeOrExpr};
 use crate::types::Type;
 
 use super::{CallSite, Entry, Lower, Mode};
@@ -106,20 +106,36 @@ fn time(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
     Ok(Operand::void(call.span))
 }
 
+/// The clock that `nsecs(clock)` names.
+fn clock_of(expr: &Expr) -> Option<&str> {
+    let ExprKind::Call { name, arguments } = &expr.kind else { return None };
+    let [TypeOrExpr::Expr(clock)] = arguments.as_slice() else { return None };
+    match &clock.kind {
+        ExprKind::Identifier(clock) if name.name == "nsecs" => Some(clock),
+        _ => None,
+    }
+}
+
 fn strftime(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
     let [format, stamp] = call.arguments else { return Ok(Operand::void(call.span)) };
     let format = lowerer.constant_text(format, "the format of strftime()")?;
     let stamp = lowerer.value_argument(stamp)?;
-    if let ExprKind::Call { name, arguments } = &stamp.kind
-        && name.name == "nsecs"
-        && let [TypeOrExpr::Expr(clock)] = arguments.as_slice()
-        && matches!(&clock.kind, ExprKind::Identifier(clock) if clock == "monotonic")
-    {
+    let clock = clock_of(stamp);
+    if clock == Some("monotonic") {
         return Err(lowerer.error("invalid-argument", stamp.span, "strftime() can not take a monotonic timestamp"));
     }
+<<<<<<< HEAD
     let value = lowerer.integer(stamp)?;
     if value.constant().is_some_and(|value| value < 0) {
         return Err(lowerer.error("invalid-argument", stamp.span, "strftime() does not accept negative timestamps"));
+=======
+    let mut value = lowerer.integer(stamp)?;
+    // Formatted times count from boot on, these clocks from 1970 on.
+    if matches!(clock, Some("tai" | "sw_tai")) {
+        let control = lowerer.plan.control();
+        let boot = Ir::load(Scalar::I64, Ir::MapValue { map: control, offset: crate::plan::Control::BOOT_TIME });
+        value = lowerer.bind(Scalar::I64, Ir::binary(Op::Sub, value, boot));
+>>>>>>> c724fc8 (skboutput, stacks by build ID, exact formatted times; sweep stacks that nothing refers to)
     }
     let format = lowerer.plan.time_format(&format);
     Ok(Operand::scalar(Type::Timestamp { format }, value, call.span))

@@ -12,7 +12,7 @@ mod names;
 mod network;
 mod options;
 mod output;
-mod planned;
+mod packets;
 mod pointers;
 mod probe;
 mod process;
@@ -129,7 +129,7 @@ const GROUPS: &[&[Entry]] = &[
     signals::ENTRIES,
     symbols::ENTRIES,
     pointers::ENTRIES,
-    planned::ENTRIES,
+    packets::ENTRIES,
 ];
 
 /// Every entry, grouped as the files are.

@@ -13,7 +13,7 @@ pub const ENTRIES: &[Entry] = &[
     Entry {
         name: "kstack",
         signatures: &["kstack_t kstack([StackMode mode, ][int limit])"],
-        documentation: "The kernel stack, innermost frame first; modes are bpftrace, perf and raw.",
+        documentation: "The kernel stack, innermost frame first; modes are bpftrace, perf, raw and build_id.",
         example: "profile:hz:99 { @[kstack] = count(); }",
         arguments: (0, Some(2)),
         lower: Lower::Value(|lowerer, call| stack(lowerer, call, false)),
@@ -22,7 +22,7 @@ pub const ENTRIES: &[Entry] = &[
     Entry {
         name: "ustack",
         signatures: &["ustack_t ustack([StackMode mode, ][int limit])"],
-        documentation: "The user stack, innermost frame first, by frame pointers; modes are bpftrace, perf and raw.",
+        documentation: "The user stack, innermost frame first, by frame pointers; modes are bpftrace, perf, raw and build_id (each file's build ID, and the place in the file).",
         example: "profile:hz:99 { @[ustack] = count(); }",
         arguments: (0, Some(2)),
         lower: Lower::Value(|lowerer, call| stack(lowerer, call, true)),
@@ -79,7 +79,7 @@ const STACK_ENTRIES: u32 = 16384;
 
 fn stack(lowerer: &mut Lowerer, call: &CallSite, user: bool) -> Lowered<Operand> {
     let (mode, limit) = stack_options(lowerer, call)?;
-    let map = lowerer.plan.stacks(user, limit, STACK_ENTRIES);
+    let map = lowerer.plan.stacks(user, limit, mode == StackMode::BuildId, STACK_ENTRIES);
     let flags = FAST_COMPARE | if user { USER_STACK } else { 0 };
     let id = lowerer.helper(Helper::GET_STACKID, vec![Ir::Context, Ir::Map(map), Ir::int(flags)]);
     // -EEXIST (-17) says that another stack has this bucket; -EFAULT that there is no such stack.
@@ -122,7 +122,7 @@ fn stack_options(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<(StackMode, 
                     "bpftrace" => StackMode::Bpftrace,
                     "perf" => StackMode::Perf,
                     "raw" => StackMode::Raw,
-                    "build_id" => return lowerer.unsupported("the stack mode build_id", expr.span),
+                    "build_id" => StackMode::BuildId,
                     other => {
                         let message = format!("invalid stack mode: '{other}'");
                         let diagnostic = Diagnostic::error("invalid-argument", expr.span, message);

@@ -170,11 +170,16 @@ pub struct Reaper {
     sender: mpsc::Sender<Doomed>,
 }
 
+/// Something to do where it delays nobody.
+pub type Task = Box<dyn FnOnce() + Send>;
+
 /// Things whose end nobody should have to wait for.
 #[derive(Default)]
 pub struct Doomed {
     pub attachments: Vec<Attachment>,
     pub programs: Vec<OwnedFd>,
+    /// Done when all is closed.
+    pub last: Option<Task>,
     /// Answered when all is closed.
     pub done: Option<mpsc::Sender<()>>,
 }
@@ -184,9 +189,10 @@ impl Reaper {
         let (sender, receiver) = mpsc::channel::<Doomed>();
         thread::Builder::new().name("reaper".into()).spawn(move || {
             for doomed in receiver {
-                let Doomed { attachments, programs, done } = doomed;
+                let Doomed { attachments, programs, last, done } = doomed;
                 drop(attachments);
                 drop(programs);
+                last.into_iter().for_each(|task| task());
                 done.map(|done| done.send(()));
             }
         })?;

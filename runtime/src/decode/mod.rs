@@ -107,7 +107,8 @@ fn array(element: &Type, length: u32, bytes: &[u8], resolve: &dyn Resolve) -> Op
 fn stack(bytes: &[u8], user: bool, mode: StackMode, limit: u32, resolve: &dyn Resolve) -> Option<Value> {
     let id = read_u64(bytes, 0)?.cast_signed();
     let (pid, count) = (read_u32(bytes, 8)?, read_u32(bytes, 12)? as usize);
-    let mut frames = if id < 0 { Arc::default() } else { resolve.stack(user, limit, id, pid) };
+    let build_ids = mode == StackMode::BuildId;
+    let mut frames = if id < 0 { Arc::default() } else { resolve.stack(user, limit, build_ids, id, pid) };
     if (1..frames.len()).contains(&count) {
         frames = Arc::new(frames.iter().take(count).cloned().collect());
     }

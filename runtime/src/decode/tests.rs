@@ -13,7 +13,7 @@ impl Resolve for Fake {
     fn user_symbol(&self, address: u64, pid: u32) -> String {
         format!("u{address}@{pid}")
     }
-    fn stack(&self, _user: bool, _limit: u32, id: i64, _pid: u32) -> Arc<Vec<Frame>> {
+    fn stack(&self, _user: bool, _limit: u32, _build_ids: bool, id: i64, _pid: u32) -> Arc<Vec<Frame>> {
         let symbol =
             FrameSymbol { name: "f".into(), offset: 1, module: String::new(), location: None, inlined: Vec::new() };
         let frame = |address| Frame { address, symbol: Some(symbol.clone()) };

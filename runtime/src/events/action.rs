@@ -51,18 +51,49 @@ pub struct Context<'a> {
 }
 
 enum Action {
-    Printf { format: EventFormat, stream: Stream },
-    Print { ty: Type },
-    PrintMap { map: Arc<LiveMap>, top: u32, div: u32 },
-    PrintMapValue { map: Arc<LiveMap> },
-    Clear { map: Arc<LiveMap> },
-    Zero { map: Arc<LiveMap> },
-    Time { format: String },
-    Join { separator: String, capacity: usize },
-    Cat { format: EventFormat },
-    System { format: EventFormat },
-    Unwatch { span: Span },
-    RuntimeError { message: String, span: Span },
+    Printf {
+        format: EventFormat,
+        stream: Stream,
+    },
+    Print {
+        ty: Type,
+    },
+    PrintMap {
+        map: Arc<LiveMap>,
+        top: u32,
+        div: u32,
+    },
+    PrintMapValue {
+        map: Arc<LiveMap>,
+    },
+    Clear {
+        map: Arc<LiveMap>,
+    },
+    Zero {
+        map: Arc<LiveMap>,
+    },
+    Time {
+        format: String,
+    },
+    Join {
+        separator: String,
+        capacity: usize,
+    },
+    Cat {
+        format: EventFormat,
+    },
+    System {
+        format: EventFormat,
+    },
+    Unwatch {
+        span: Span,
+    },
+    /// Comes on another way.
+    Packet,
+    RuntimeError {
+        message: String,
+        span: Span,
+    },
 }
 
 impl Actions {
@@ -128,6 +159,7 @@ impl Actions {
                 format.render(arguments, context.resolve, &self.options, &mut self.buffer);
                 system(&self.buffer, self.allow_unsafe, context.is_interrupted, sink);
             }
+            Action::Packet => {}
             Action::Unwatch { span } => {
                 self.unwatched.extend(arguments.first_chunk().map(|bytes| (u64::from_ne_bytes(*bytes), *span)));
             }
@@ -159,6 +191,7 @@ fn compile(index: usize, event: &EventPlan, maps: &[Arc<LiveMap>]) -> Result<Act
         }
         EventPlan::Cat { format: text, arguments } => Action::Cat { format: format(text, arguments)? },
         EventPlan::System { format: text, arguments } => Action::System { format: format(text, arguments)? },
+        EventPlan::Packet { .. } => Action::Packet,
         EventPlan::Unwatch { span } => Action::Unwatch { span: *span },
         EventPlan::RuntimeError { message, span } => Action::RuntimeError { message: message.clone(), span: *span },
     })

@@ -13,6 +13,7 @@ pub struct LossCounters {
     counters: Option<Arc<LiveMap>>,
     losses: Vec<Counted>,
     missed: Vec<(String, u64)>,
+    packets: u64,
 }
 
 struct Counted {
@@ -27,7 +28,7 @@ impl LossCounters {
     pub fn new(plan: &Plan, maps: &[Arc<LiveMap>]) -> LossCounters {
         let counters = maps.iter().find(|map| map.plan().role == MapRole::Counters).cloned();
         let losses = plan.losses.iter().map(|loss| counted(loss, maps)).collect();
-        LossCounters { counters, losses, missed: Vec::new() }
+        LossCounters { counters, losses, missed: Vec::new(), packets: 0 }
     }
 
     /// What was lost since the last call.
@@ -46,6 +47,12 @@ impl LossCounters {
             }
         }
         Ok(reports)
+    }
+
+    /// Notes packets that were lost.
+    pub fn note_packets(&mut self, new: u64) -> LossReport {
+        self.packets += new;
+        LossReport { kind: LossKind::Packets, new, total: self.packets }
     }
 
     /// Notes how often the kernel has skipped a probe so far; gives what is new.

@@ -3,10 +3,12 @@
 mod action;
 mod command;
 mod losses;
+mod packets;
 mod ring;
 mod sink;
 
 pub use action::{ActionError, Actions, Context};
 pub use losses::LossCounters;
+pub use packets::{PacketError, Packets};
 pub use ring::{Drained, Ring, size as ring_size};
 pub use sink::{LossKind, LossReport, MapPrint, Severity, Sink, TextSource};

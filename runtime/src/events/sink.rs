@@ -54,6 +54,8 @@ pub enum LossKind {
     MapFull { map: String },
     /// Stacks could not be stored.
     Stacks { user: bool },
+    /// Packets for `skboutput` found their buffer full: a file is incomplete.
+    Packets,
     /// The kernel skipped the probe because a program ran already on that CPU.
     Missed { probe: String },
 }

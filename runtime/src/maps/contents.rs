@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io;
 
 use probebook_compiler::plan::UserMap;
-use probebook_compiler::types::Type;
+use probebook_compiler::types::{StackMode, Type};
 
 use super::{LiveMap, MapError};
 use crate::decode::{decode, decode_aggregate};
@@ -142,10 +142,43 @@ pub fn names_processes(map: &LiveMap) -> bool {
 pub fn user_stack_processes(map: &LiveMap) -> Result<BTreeSet<u32>, MapError> {
     let mut processes = BTreeSet::new();
     let Some(user) = map.user() else { return Ok(processes) };
-    let (key_offsets, value_offsets) =
-        (user.key.as_ref().map(process_offsets).unwrap_or_default(), process_offsets(&user.value));
-    if key_offsets.is_empty() && value_offsets.is_empty() {
-        return Ok(processes);
+    let mut note = |bytes: &[u8]| {
+        let pid = bytes.first_chunk().map(|bytes| u32::from_ne_bytes(*bytes));
+        processes.extend(pid.filter(|pid| *pid != 0));
+    };
+    visit(map, user, &process_offsets, &mut note).map_err(|source| access(map, source))?;
+    Ok(processes)
+}
+
+/// The ids of the stacks of one kind (user, limit, build IDs) that a map refers to.
+pub fn stack_ids(map: &LiveMap, kind: (bool, u32, bool)) -> io::Result<BTreeSet<u32>> {
+    let mut ids = BTreeSet::new();
+    let Some(user) = map.user() else { return Ok(ids) };
+    let of_kind = |ty: &Type| match ty {
+        Type::Stack { user, mode, limit } => {
+            ((*user, *limit, *mode == StackMode::BuildId) == kind).then_some(0).into_iter().collect()
+        }
+        _ => Vec::new(),
+    };
+    let offsets = |ty: &Type| places(ty, &of_kind);
+    let mut note = |bytes: &[u8]| {
+        let id = bytes.first_chunk().map(|bytes| i64::from_ne_bytes(*bytes));
+        ids.extend(id.and_then(|id| u32::try_from(id).ok()));
+    };
+    visit(map, user, &offsets, &mut note)?;
+    Ok(ids)
+}
+
+/// Shows what lies at the offsets, in every key and value; nothing is read if there are none.
+fn visit(
+    map: &LiveMap,
+    user: &UserMap,
+    offsets: &dyn Fn(&Type) -> Vec<usize>,
+    note: &mut dyn FnMut(&[u8]),
+) -> io::Result<()> {
+    let (in_key, in_value) = (user.key.as_ref().map(offsets).unwrap_or_default(), offsets(&user.value));
+    if in_key.is_empty() && in_value.is_empty() {
+        return Ok(());
     }
     let contents = match &user.key {
         Some(_) => map.io().read_all(),
@@ -155,37 +188,41 @@ pub fn user_stack_processes(map: &LiveMap) -> Result<BTreeSet<u32>, MapError> {
             count: 1,
         }),
     };
-    let contents = contents.map_err(|source| access(map, source))?;
+    let contents = contents?;
     let (copies, stride) = map.copies();
-    collect(&contents.keys, map.plan().key_size as usize, &key_offsets, &mut processes);
-    collect(&contents.values, copies * stride, &value_offsets, &mut processes);
-    Ok(processes)
+    collect(&contents.keys, map.plan().key_size as usize, &in_key, note);
+    collect(&contents.values, copies * stride, &in_value, note);
+    Ok(())
 }
 
-fn collect(elements: &[u8], size: usize, offsets: &[usize], processes: &mut BTreeSet<u32>) {
+fn collect(elements: &[u8], size: usize, offsets: &[usize], note: &mut dyn FnMut(&[u8])) {
     for element in elements.chunks_exact(size.max(1)) {
-        for offset in offsets {
-            let pid = element.get(*offset..offset + 4).and_then(|bytes| bytes.try_into().ok());
-            processes.extend(pid.map(u32::from_ne_bytes).filter(|pid| *pid != 0));
-        }
+        offsets.iter().filter_map(|offset| element.get(*offset..)).for_each(&mut *note);
     }
 }
 
 /// Where in a value of this type the numbers of processes lie: see `STACK_KEY_SIZE` and
 /// `Type::UserSymbol`, both of which keep one behind their first eight bytes.
 fn process_offsets(ty: &Type) -> Vec<usize> {
+    places(ty, &|ty| match ty {
+        Type::Stack { user: true, .. } | Type::UserSymbol => vec![8],
+        _ => Vec::new(),
+    })
+}
+
+/// Where in a value of this type that lies which `of` finds in types that are no tuples.
+fn places(ty: &Type, of: &dyn Fn(&Type) -> Vec<usize>) -> Vec<usize> {
     let within = |types: &mut dyn Iterator<Item = &Type>| {
         let bases = ty.element_offsets();
         types
             .zip(bases)
-            .flat_map(|(ty, base)| process_offsets(ty).into_iter().map(move |offset| offset + base as usize))
+            .flat_map(|(ty, base)| places(ty, of).into_iter().map(move |offset| offset + base as usize))
             .collect()
     };
     match ty {
-        Type::Stack { user: true, .. } | Type::UserSymbol => vec![8],
         Type::Tuple(elements) => within(&mut elements.iter()),
         Type::Record(fields) => within(&mut fields.iter().map(|(_, ty)| ty)),
-        _ => Vec::new(),
+        other => of(other),
     }
 }
 
@@ -196,7 +233,6 @@ fn access(map: &LiveMap, source: io::Error) -> MapError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use probebook_compiler::types::StackMode;
 
     #[test]
     fn processes_are_found_inside_tuples() {
@@ -207,7 +243,7 @@ mod tests {
         element[16] = 7;
         element[48] = 9;
         let mut processes = BTreeSet::new();
-        collect(&element, element.len(), &process_offsets(&ty), &mut processes);
+        collect(&element, element.len(), &process_offsets(&ty), &mut |bytes| processes.extend([bytes[0]]));
         assert_eq!(Vec::from_iter(processes), [7, 9]);
     }
 

@@ -17,6 +17,7 @@ use crate::symbols::Formats;
 
 /// Flags of BPF_MAP_CREATE (`linux/bpf.h`).
 const BPF_F_NO_PREALLOC: u32 = 1;
+const BPF_F_STACK_BUILD_ID: u32 = 1 << 5;
 const BPF_F_RDONLY_PROG: u32 = 1 << 7;
 const BPF_F_MMAPABLE: u32 = 1 << 10;
 
@@ -141,6 +142,7 @@ fn create(plan: &MapPlan, cpus: u32) -> Result<MapData, aya::maps::MapError> {
     match plan.role {
         MapRole::Control => flags |= BPF_F_MMAPABLE,
         MapRole::Constants { .. } => flags |= BPF_F_RDONLY_PROG,
+        MapRole::Stacks { build_ids: true, .. } => flags |= BPF_F_STACK_BUILD_ID,
         _ => {}
     }
     let (key_size, value_size) = match plan.kind {
@@ -172,6 +174,7 @@ fn kernel_type(kind: MapKind) -> bpf_map_type {
         MapKind::LruPerCpuHash => bpf_map_type::BPF_MAP_TYPE_LRU_PERCPU_HASH,
         MapKind::StackTrace => bpf_map_type::BPF_MAP_TYPE_STACK_TRACE,
         MapKind::RingBuffer => bpf_map_type::BPF_MAP_TYPE_RINGBUF,
+        MapKind::PerfEventArray => bpf_map_type::BPF_MAP_TYPE_PERF_EVENT_ARRAY,
     }
 }
 
@@ -179,8 +182,9 @@ fn kernel_type(kind: MapKind) -> bpf_map_type {
 fn kernel_name(role: &MapRole) -> String {
     let name = match role {
         MapRole::User(user) => format!("pb_{}", user.name),
-        MapRole::Stacks { user, limit } => format!("pb_{}stack_{limit}", if *user { "u" } else { "k" }),
+        MapRole::Stacks { user, limit, .. } => format!("pb_{}stack_{limit}", if *user { "u" } else { "k" }),
         MapRole::Events => "pb_events".into(),
+        MapRole::Packets => "pb_packets".into(),
         MapRole::Control => "pb_control".into(),
         MapRole::Counters => "pb_losses".into(),
         MapRole::Scratch => "pb_scratch".into(),
@@ -192,9 +196,10 @@ fn kernel_name(role: &MapRole) -> String {
 fn display_name(role: &MapRole) -> String {
     match role {
         MapRole::User(user) => format!("@{}", user.name),
-        MapRole::Stacks { user: true, limit } => format!("the map of user stacks of {limit} frames"),
-        MapRole::Stacks { user: false, limit } => format!("the map of kernel stacks of {limit} frames"),
+        MapRole::Stacks { user: true, limit, .. } => format!("the map of user stacks of {limit} frames"),
+        MapRole::Stacks { user: false, limit, .. } => format!("the map of kernel stacks of {limit} frames"),
         MapRole::Events => "the ring buffer".into(),
+        MapRole::Packets => "the buffers for packets".into(),
         MapRole::Control => "the control map".into(),
         MapRole::Counters => "the map of losses".into(),
         MapRole::Scratch => "the scratch map".into(),

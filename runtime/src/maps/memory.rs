@@ -28,6 +28,8 @@ pub fn footprint(plan: &MapPlan, cpus: u32) -> u64 {
         }
         MapKind::StackTrace => value + STACK_ELEMENT,
         MapKind::RingBuffer => 1,
+        // A descriptor; the CPUs' buffers are counted where they are made.
+        MapKind::PerfEventArray => value,
     };
     element.saturating_mul(entries)
 }

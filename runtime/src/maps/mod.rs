@@ -15,7 +15,7 @@ use crate::loader::privilege::Refusal;
 
 pub use contents::{clear, entry, is_empty, names_processes, snapshot, user_stack_processes, zero};
 pub use live::{LiveMap, duplicate};
-pub use table::{MapTable, Prepared};
+pub use table::{MapTable, Prepared, RemovedStack};
 
 /// What can go wrong with a map.
 #[derive(Debug, thiserror::Error)]

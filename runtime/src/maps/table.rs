@@ -1,6 +1,7 @@
 //! Which maps a session has, by what they are for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use probebook_compiler::plan::{MapPlan, MapRole, UserMap};
@@ -19,8 +20,17 @@ pub struct MapTable {
 #[derive(Default)]
 struct Maps {
     user: BTreeMap<String, Arc<LiveMap>>,
-    /// By kind (user or kernel) and limit of frames.
-    stacks: BTreeMap<(bool, u32), Arc<LiveMap>>,
+    /// By kind (user or kernel), limit of frames, and whether these are build IDs.
+    stacks: BTreeMap<(bool, u32, bool), Arc<LiveMap>>,
+}
+
+/// A stack that is no longer in its map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RemovedStack {
+    pub user: bool,
+    pub limit: u32,
+    pub build_ids: bool,
+    pub id: u32,
 }
 
 /// The maps of a plan, in its order. Those that are new become the session's with
@@ -60,8 +70,8 @@ impl MapTable {
                 MapRole::User(user) => {
                     table.user.entry(user.name.clone()).or_insert_with(|| Arc::clone(map));
                 }
-                MapRole::Stacks { user, limit } => {
-                    table.stacks.entry((*user, *limit)).or_insert_with(|| Arc::clone(map));
+                MapRole::Stacks { user, limit, build_ids } => {
+                    table.stacks.entry((*user, *limit, *build_ids)).or_insert_with(|| Arc::clone(map));
                 }
                 _ => {}
             }
@@ -71,7 +81,7 @@ impl MapTable {
     fn existing(&self, plan: &MapPlan) -> Result<Option<Arc<LiveMap>>, MapError> {
         match &plan.role {
             MapRole::User(wanted) => self.existing_user(plan, wanted),
-            MapRole::Stacks { user, limit } => Ok(self.stacks(*user, *limit)),
+            MapRole::Stacks { user, limit, build_ids } => Ok(self.stacks(*user, *limit, *build_ids)),
             _ => Ok(None),
         }
     }
@@ -95,8 +105,40 @@ impl MapTable {
     }
 
     /// The stacks of up to `limit` frames.
-    pub fn stacks(&self, user: bool, limit: u32) -> Option<Arc<LiveMap>> {
-        self.lock().stacks.get(&(user, limit)).cloned()
+    pub fn stacks(&self, user: bool, limit: u32, build_ids: bool) -> Option<Arc<LiveMap>> {
+        self.lock().stacks.get(&(user, limit, build_ids)).cloned()
+    }
+
+    /// How many stacks are recorded, of all kinds.
+    pub fn recorded_stacks(&self) -> io::Result<usize> {
+        let table = self.lock();
+        table.stacks.values().map(|map| Ok(map.io().keys()?.len() / 4)).sum()
+    }
+
+    /// Removes the stacks that no map of the session refers to, so that there is always room for
+    /// new ones. Those of kinds that a trace uses stay: it may be about to refer to them.
+    pub fn sweep_stacks(&self) -> Vec<RemovedStack> {
+        let table = self.lock();
+        let mut removed = Vec::new();
+        for ((user, limit, build_ids), map) in &table.stacks {
+            // Only this table has it, and nobody gets it while the table is locked.
+            if Arc::strong_count(map) > 1 {
+                continue;
+            }
+            let kind = (*user, *limit, *build_ids);
+            let wanted: io::Result<Vec<_>> = table.user.values().map(|map| contents::stack_ids(map, kind)).collect();
+            let Ok(wanted) = wanted else { continue };
+            let wanted: BTreeSet<u32> = wanted.into_iter().flatten().collect();
+            let Ok(keys) = map.io().keys() else { continue };
+            let (ids, _) = keys.as_chunks::<4>();
+            for id in ids.iter().filter(|id| !wanted.contains(&u32::from_ne_bytes(**id))) {
+                if map.io().delete(id).is_ok() {
+                    let id = u32::from_ne_bytes(*id);
+                    removed.push(RemovedStack { user: *user, limit: *limit, build_ids: *build_ids, id });
+                }
+            }
+        }
+        removed
     }
 
     /// Forgets a map. Traces that use it go on with it.

@@ -7,10 +7,11 @@ mod user;
 mod users;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use jiff::tz::TimeZone;
 
-use crate::maps::MapTable;
+use crate::maps::{MapTable, RemovedStack};
 use crate::system::System;
 use crate::text;
 use crate::value::{Frame, Resolve};
@@ -50,6 +51,8 @@ pub struct Symbols {
     users: users::Users,
     cgroups: cgroups::Cgroups,
     zone: TimeZone,
+    /// Wall-clock time at boot as the last trace was told; 0 before the first.
+    boot_time: AtomicI64,
 }
 
 impl Symbols {
@@ -61,11 +64,33 @@ impl Symbols {
             users: users::Users::default(),
             cgroups: cgroups::Cgroups::default(),
             zone: TimeZone::system(),
+            boot_time: AtomicI64::new(0),
         })
     }
 
     pub fn user(&self) -> &UserSymbols {
         &self.user
+    }
+
+    /// Wall-clock time at boot, in nanoseconds since 1970, read anew: it is what formatted times are
+    /// counted from until the next call, so that their differences are right.
+    pub fn set_boot_time(&self) -> i64 {
+        let now = self.system.boot_time_ns();
+        self.boot_time.store(now, Ordering::Relaxed);
+        now
+    }
+
+    /// See [`Symbols::set_boot_time`].
+    pub fn boot_time(&self) -> i64 {
+        match self.boot_time.load(Ordering::Relaxed) {
+            0 => self.set_boot_time(),
+            known => known,
+        }
+    }
+
+    /// Forgets the stacks of a map that were removed from it.
+    pub fn forget_stacks(&self, gone: &[RemovedStack]) {
+        self.stacks.forget(gone);
     }
 
     pub fn time_zone(&self) -> &TimeZone {
@@ -99,13 +124,13 @@ impl Resolve for Resolver<'_> {
         name.unwrap_or_else(|| hexadecimal(address))
     }
 
-    fn stack(&self, user: bool, limit: u32, id: i64, pid: u32) -> Arc<Vec<Frame>> {
-        self.symbols.stack(self.maps, stacks::StackKey { user, limit, id, pid, show: self.formats.show })
+    fn stack(&self, user: bool, limit: u32, build_ids: bool, id: i64, pid: u32) -> Arc<Vec<Frame>> {
+        self.symbols.stack(self.maps, stacks::StackKey { user, limit, build_ids, id, pid, show: self.formats.show })
     }
 
     fn time(&self, nanoseconds: u64, format: u32) -> String {
         let format = self.formats.times.get(format as usize).map_or("%H:%M:%S", String::as_str);
-        let since_1970 = self.symbols.system.boot_time_ns().saturating_add_unsigned(nanoseconds);
+        let since_1970 = self.symbols.boot_time().saturating_add_unsigned(nanoseconds);
         text::strftime(format, since_1970, &self.symbols.zone)
     }
 

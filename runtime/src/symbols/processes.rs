@@ -7,6 +7,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use object::{Object, ObjectSegment};
+
 /// One executable mapping.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Mapping {
@@ -48,6 +50,8 @@ impl Process {
 pub(super) struct Processes {
     seen: HashMap<u32, Process>,
     files: Files,
+    /// Programs that always lie at the same addresses, by path, with these as mappings.
+    fixed: Vec<Mapping>,
 }
 
 /// A place in a file that can be opened now.
@@ -90,12 +94,32 @@ impl Processes {
             self.refresh(pid);
             found = self.mapping(pid, address);
         }
-        let Some(mapping) = found else { return Found::Unknown };
+        let Some(mapping) = found else { return self.in_fixed(pid, address) };
         if !mapping.path.is_absolute() {
             return Found::Anonymous;
         }
         let offset = address - mapping.start + mapping.file_offset;
         Found::File(Place { file: self.files.openable(pid, &mapping), path: mapping.path, offset })
+    }
+
+    /// Notes a program that is traced. One that always lies at the same addresses tells of a process
+    /// that was never seen alive.
+    pub fn note_binary(&mut self, path: &Path) {
+        if !self.fixed.iter().any(|mapping| mapping.path == path) {
+            self.fixed.extend(fixed_segments(path).unwrap_or_default());
+        }
+    }
+
+    fn in_fixed(&self, pid: u32, address: u64) -> Found {
+        let holds = |mapping: &&Mapping| (mapping.start..mapping.end).contains(&address);
+        match self.fixed.iter().find(holds) {
+            Some(mapping) if !self.seen.contains_key(&pid) => Found::File(Place {
+                file: mapping.path.clone(),
+                path: mapping.path.clone(),
+                offset: address - mapping.start + mapping.file_offset,
+            }),
+            _ => Found::Unknown,
+        }
     }
 
     fn mapping(&self, pid: u32, address: u64) -> Option<Mapping> {
@@ -128,6 +152,20 @@ fn keep_unmapped(mappings: &mut Vec<Mapping>, before: &[Mapping]) {
     let gone: Vec<Mapping> = gone.cloned().collect();
     mappings.extend(gone);
     mappings.sort_by_key(|mapping| mapping.start);
+}
+
+/// The segments of a program that is not position-independent.
+fn fixed_segments(path: &Path) -> Option<Vec<Mapping>> {
+    let data = fs::read(path).ok()?;
+    let file = object::File::parse(data.as_slice()).ok()?;
+    (file.kind() == object::ObjectKind::Executable && file.segments().next()?.address() > 0).then_some(())?;
+    let segments = file.segments().map(|segment| {
+        let (file_offset, size) = segment.file_range();
+        let start = segment.address();
+        let path = path.to_owned();
+        Mapping { start, end: start.saturating_add(size), file_offset, path, device: String::new(), inode: 0 }
+    });
+    Some(segments.collect())
 }
 
 /// `None` if there is no such process.

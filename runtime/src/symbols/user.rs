@@ -3,8 +3,9 @@
 //! blazesym's symbolizer cannot move between threads, and reading debug information takes time
 //! that the reader of a ring buffer does not have; observing a process never waits.
 
+use std::collections::BTreeSet;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::thread;
 
@@ -23,6 +24,7 @@ pub struct UserSymbols {
 
 enum Request {
     Observe(Vec<u32>),
+    Binaries(BTreeSet<PathBuf>),
     Resolve { pid: u32, addresses: Vec<u64>, show: Show, reply: mpsc::Sender<Vec<Frame>> },
 }
 
@@ -42,6 +44,11 @@ impl UserSymbols {
     pub fn observe(&self, processes: impl IntoIterator<Item = u32>) {
         // If the thread is gone, addresses stay numbers.
         let _ = self.sender.send(Request::Observe(processes.into_iter().collect()));
+    }
+
+    /// Tells of files that run as processes which may be gone when their addresses are resolved.
+    pub fn note_binaries(&self, paths: BTreeSet<PathBuf>) {
+        let _ = self.sender.send(Request::Binaries(paths));
     }
 
     /// Frames for the addresses of a process, one for each.
@@ -70,6 +77,7 @@ impl Worker {
     fn answer(&mut self, request: Request) {
         match request {
             Request::Observe(processes) => processes.into_iter().for_each(|pid| self.processes.observe(pid)),
+            Request::Binaries(paths) => paths.iter().for_each(|path| self.processes.note_binary(path)),
             Request::Resolve { pid, addresses, show, reply } => {
                 let frames = addresses.into_iter().map(|address| self.frame(pid, address, show));
                 // Whoever asked may have lost interest.

@@ -327,7 +327,7 @@ impl crate::value::Resolve for Unresolved {
     fn user_symbol(&self, _: u64, _: u32) -> String {
         String::new()
     }
-    fn stack(&self, _: bool, _: u32, _: i64, _: u32) -> Arc<Vec<Frame>> {
+    fn stack(&self, _: bool, _: u32, _: bool, _: i64, _: u32) -> Arc<Vec<Frame>> {
         Arc::default()
     }
     fn time(&self, _: u64, _: u32) -> String {

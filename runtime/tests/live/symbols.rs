@@ -18,7 +18,7 @@ const FRAMES: u32 = 32;
 /// `tracepoint:CATEGORY:NAME { @[kstack or ustack] = count() }`
 fn stacks_at(category: &str, name: &str, user: bool) -> Plan {
     let mut script = Script::new();
-    let role = MapRole::Stacks { user, limit: FRAMES };
+    let role = MapRole::Stacks { user, limit: FRAMES, build_ids: false };
     let stacks =
         script.map(MapPlan { role, kind: MapKind::StackTrace, key_size: 4, value_size: 8 * FRAMES, max_entries: 4096 });
     let key = Type::Stack { user, mode: StackMode::Bpftrace, limit: FRAMES };
@@ -92,4 +92,33 @@ fn stacks_of_a_process_that_has_ended_have_names() {
     let snapshot = collect(&session, plan, options, || {});
     let names = names(&snapshot);
     assert!(names.iter().flatten().any(|name| name.contains("nanosleep")), "{names:?}");
+}
+
+/// Waits until the session holds stacks, or none; the reaper works in the background.
+fn wait_for_stacks(session: &Session, some: bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while (session.recorded_stacks().unwrap() > 0) != some {
+        assert!(Instant::now() < deadline, "{} stacks", session.recorded_stacks().unwrap());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn stacks_stay_as_long_as_a_map_refers_to_them() {
+    let Some(session) = session() else { return };
+    let plan = stacks_at("sched", "sched_switch", false);
+    let before = collect(&session, plan.clone(), StartOptions::default(), || {});
+    assert!(!before.entries.is_empty());
+    // A second trace ends, and with it a sweep comes; what the map names is still there.
+    collect(&session, plan.clone(), StartOptions::default(), || {});
+    std::thread::sleep(Duration::from_millis(300));
+    wait_for_stacks(&session, true);
+    let names_now = names(&session.snapshot("stacks").unwrap());
+    assert!(names_now.iter().all(|names| !names.is_empty()), "{names_now:?}");
+    session.drop_map("stacks").unwrap();
+    // The next trace's own map refers to its own stacks only; without it nothing is left.
+    collect(&session, plan, StartOptions::default(), || {});
+    session.drop_map("stacks").unwrap();
+    drop(session.start(stacks_at("sched", "sched_switch", false), StartOptions::default()).unwrap());
+    wait_for_stacks(&session, false);
 }
