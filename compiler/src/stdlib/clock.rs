@@ -124,18 +124,15 @@ fn strftime(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
     if clock == Some("monotonic") {
         return Err(lowerer.error("invalid-argument", stamp.span, "strftime() can not take a monotonic timestamp"));
     }
-<<<<<<< HEAD
-    let value = lowerer.integer(stamp)?;
+    let mut value = lowerer.integer(stamp)?;
     if value.constant().is_some_and(|value| value < 0) {
         return Err(lowerer.error("invalid-argument", stamp.span, "strftime() does not accept negative timestamps"));
-=======
-    let mut value = lowerer.integer(stamp)?;
+    }
     // Formatted times count from boot on, these clocks from 1970 on.
     if matches!(clock, Some("tai" | "sw_tai")) {
         let control = lowerer.plan.control();
         let boot = Ir::load(Scalar::I64, Ir::MapValue { map: control, offset: crate::plan::Control::BOOT_TIME });
         value = lowerer.bind(Scalar::I64, Ir::binary(Op::Sub, value, boot));
->>>>>>> c724fc8 (skboutput, stacks by build ID, exact formatted times; sweep stacks that nothing refers to)
     }
     let format = lowerer.plan.time_format(&format);
     Ok(Operand::scalar(Type::Timestamp { format }, value, call.span))
