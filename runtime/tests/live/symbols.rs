@@ -114,7 +114,8 @@ fn stacks_stay_as_long_as_a_map_refers_to_them() {
     std::thread::sleep(Duration::from_millis(300));
     wait_for_stacks(&session, true);
     let names_now = names(&session.snapshot("stacks").unwrap());
-    assert!(names_now.iter().all(|names| !names.is_empty()), "{names_now:?}");
+    // One key stands for all stacks that could not be stored.
+    assert!(names_now.iter().filter(|names| names.is_empty()).count() <= 1, "{} stacks", names_now.len());
     session.drop_map("stacks").unwrap();
     // The next trace's own map refers to its own stacks only; without it nothing is left.
     collect(&session, plan, StartOptions::default(), || {});
