@@ -109,6 +109,7 @@ pub fn analyse(request: &Request) -> Result<Analysed, Vec<Diagnostic>> {
         time_formats: builder.time_formats,
         cgroup_filters: builder.cgroup_filters,
         losses: builder.losses,
+        bursts: codegen::bursts(&module),
         settings: environment.settings,
     };
     let macros = macros::defined(&script, request.macros);

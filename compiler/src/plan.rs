@@ -24,6 +24,9 @@ pub struct Plan {
     pub cgroup_filters: Vec<String>,
     /// What can be lost, by index into the counters map's value.
     pub losses: Vec<Loss>,
+    /// A program that is run, not attached (`begin`, `end`), sends events from a loop: many, and as fast as
+    /// the CPU can.
+    pub bursts: bool,
     pub settings: Settings,
 }
 

@@ -9,6 +9,7 @@ pub mod decode;
 pub mod events;
 pub mod loader;
 pub mod maps;
+mod process;
 mod session;
 pub mod symbols;
 pub mod system;

@@ -2,7 +2,8 @@
 
 use std::io;
 use std::os::fd::{AsFd, RawFd};
-use std::process::Command;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -244,7 +245,7 @@ fn formats(plan: &Plan) -> Formats {
 /// A plan's maps; the compiler leaves the size of the ring buffer to us.
 fn sized(plan: &Plan) -> Vec<MapPlan> {
     let mut maps = plan.maps.clone();
-    let size = ring_size(plan.settings.ring_buffer_pages);
+    let size = ring_size(plan.settings.ring_buffer_pages, plan.bursts);
     maps.iter_mut().filter(|map| map.role == MapRole::Events).for_each(|map| map.max_entries = size);
     maps
 }
@@ -268,9 +269,10 @@ fn target(options: &StartOptions) -> Result<Target, StartError> {
     Ok(Target::Held { command: text.clone(), child: held, output })
 }
 
-/// Joins the command's standard output and error into one pipe.
+/// Joins the command's standard output and error into one pipe, and takes it away from the terminal,
+/// so that it can have a process group of its own.
 fn capture(command: &mut Command) -> io::Result<io::PipeReader> {
     let (reader, writer) = io::pipe()?;
-    command.stdout(writer.try_clone()?).stderr(writer).stdin(std::process::Stdio::null());
+    command.stdout(writer.try_clone()?).stderr(writer).stdin(Stdio::null()).process_group(0);
     Ok(reader)
 }

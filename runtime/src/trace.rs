@@ -9,9 +9,11 @@ mod wake;
 
 use std::collections::BTreeSet;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use probebook_compiler::plan::{Attach, MapRole, MissingProbes, Plan};
@@ -111,6 +113,8 @@ pub struct Trace {
     iterators: Iterators,
     wake: Arc<Wake>,
     summary: Summary,
+    /// When commands are ended that are still running.
+    deadline: Option<Instant>,
     pause: Duration,
     last_housekeeping: Instant,
     last_observation: Instant,
@@ -138,6 +142,7 @@ impl Trace {
             iterators: Iterators::default(),
             wake: Arc::default(),
             summary,
+            deadline: None,
             pause: BUSY,
             last_housekeeping: Instant::now(),
             last_observation: Instant::now(),
@@ -148,6 +153,12 @@ impl Trace {
     /// For other threads.
     pub fn handle(&self) -> TraceHandle {
         TraceHandle::new(Arc::clone(&self.wake))
+    }
+
+    /// Commands of `system()` do not run beyond `deadline`, except those of `end`. The trace itself goes
+    /// on: whoever polls it looks at the clock.
+    pub fn end_commands_at(&mut self, deadline: Instant) {
+        self.deadline = Some(deadline);
     }
 
     pub fn plan(&self) -> &Plan {
@@ -173,7 +184,7 @@ impl Trace {
             control.set_surroundings(self.parts.target.child().unwrap_or(0), crate::system::tai_offset());
         }
         self.set_gate(true);
-        self.run(|attach| matches!(attach, Attach::Begin))?;
+        self.run(|attach| matches!(attach, Attach::Begin), sink)?;
         self.drain_all(sink);
         Ok(self.status())
     }
@@ -288,7 +299,7 @@ impl Trace {
     /// Runs the programs of the signals that have come.
     fn answer_signals(&mut self, sink: &mut dyn Sink) {
         for name in self.wake.take_signals() {
-            let ran = self.run(|attach| matches!(attach, Attach::Signal { name: wanted } if *wanted == name));
+            let ran = self.run(|attach| matches!(attach, Attach::Signal { name: wanted } if *wanted == name), sink);
             if let Err(error) = ran {
                 sink.message(Severity::Error, &error.to_string(), None);
             }
@@ -301,15 +312,18 @@ impl Trace {
         self.set_gate(false);
         self.note_missed(sink);
         self.detach();
-        self.parts.target.finish_output(sink);
+        let wake = &self.wake;
+        self.parts.target.finish_output(sink, || wake.is_abandoned());
         self.drain_all(sink);
+        self.parts.actions.report_skipped(sink);
     }
 
     /// Runs the `end` probes and hands over what they said.
     pub fn run_end(&mut self, sink: &mut dyn Sink) -> Result<(), TraceError> {
         self.wake.reset();
+        self.deadline = None;
         self.set_gate(true);
-        let result = self.run(|attach| matches!(attach, Attach::End));
+        let result = self.run(|attach| matches!(attach, Attach::End), sink);
         self.set_gate(false);
         self.drain_all(sink);
         result
@@ -355,13 +369,35 @@ impl Trace {
         }
     }
 
-    /// Runs the programs of the probes that `wanted` picks, in their order.
-    fn run(&mut self, wanted: impl Fn(&Attach) -> bool) -> Result<(), TraceError> {
-        for probe in self.plan.probes.iter().filter(|probe| wanted(&probe.attach)) {
-            let Some(program) = self.parts.programs.get(probe.program) else { continue };
-            program::run(program.as_fd()).map_err(|source| TraceError::Run { probe: probe.name.clone(), source })?;
+    /// Runs the programs of the probes that `wanted` picks, in their order. If they may send more
+    /// than the ring buffer holds, it is read meanwhile.
+    fn run(&mut self, wanted: impl Fn(&Attach) -> bool, sink: &mut dyn Sink) -> Result<(), TraceError> {
+        let chosen = self.plan.probes.iter().filter(|probe| wanted(&probe.attach));
+        let chosen = chosen.filter_map(|probe| Some((probe.name.clone(), self.parts.programs.get(probe.program)?)));
+        let chosen: Vec<_> = chosen.map(|(name, program)| (name, program.try_clone())).collect();
+        for (name, program) in chosen {
+            let result = program.and_then(|program| match self.plan.bursts {
+                false => program::run(program.as_fd()),
+                true => self.run_and_drain(program.as_fd(), sink),
+            });
+            result.map_err(|source| TraceError::Run { probe: name, source })?;
         }
         Ok(())
+    }
+
+    fn run_and_drain(&mut self, program: BorrowedFd<'_>, sink: &mut dyn Sink) -> io::Result<u32> {
+        let (sender, result) = mpsc::channel();
+        thread::scope(|scope| {
+            let runner = thread::Builder::new().name("begin".into());
+            runner.spawn_scoped(scope, move || sender.send(program::run(program)))?;
+            loop {
+                match result.recv_timeout(BUSY) {
+                    Ok(result) => return result,
+                    Err(RecvTimeoutError::Timeout) => drop(self.drain(sink)),
+                    Err(RecvTimeoutError::Disconnected) => return Err(io::Error::other("the thread has panicked")),
+                }
+            }
+        })
     }
 
     fn detach(&mut self) {
@@ -387,7 +423,8 @@ impl Trace {
         let resolve_for = |map: &LiveMap, then: &mut dyn FnMut(&dyn Resolve)| {
             then(&shared.symbols.resolver(map.formats(), &shared.maps));
         };
-        let is_interrupted = || wake.is_interrupted();
+        let deadline = self.deadline;
+        let is_interrupted = || wake.is_interrupted() || deadline.is_some_and(|end| Instant::now() >= end);
         let mut context =
             Context { resolve: &resolver, resolve_for: &resolve_for, losses, is_interrupted: &is_interrupted };
         let drained = ring.drain(|event| actions.handle(event, &mut context, sink));

@@ -255,14 +255,3 @@ def test_two_clients_see_the_same_output_and_each_its_own_replies(kernel):
             other.channels.shell_channel.get_msg(timeout=0.2)
     finally:
         other.channels.stop_channels()
-
-
-@pytest.mark.burst
-def test_a_burst_of_200_000_lines_arrives_complete(kernel):
-    text = "".join(f"line %d-{digit}\\n" for digit in range(10))
-    code = f'begin {{ for ($i : 0..20000) {{ printf("{text}", {", ".join(["$i"] * 10)}); }} }}'
-    run = kernel.run(code, timeout=60)
-    assert run.status == "ok"
-    assert run.stream("stderr") == ""
-    expected = [f"line {i}-{digit}" for i in range(20000) for digit in range(10)]
-    assert run.stream().splitlines() == expected

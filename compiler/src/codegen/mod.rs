@@ -26,7 +26,7 @@ use inkwell::context::Context;
 
 use crate::diagnostics::Sources;
 use crate::ir::Module;
-use crate::plan::ProgramPlan;
+use crate::plan::{ProgramKind, ProgramPlan};
 use crate::syntax::ast::Span;
 
 pub use cache::Cache;
@@ -90,6 +90,12 @@ impl From<BuilderError> for CodegenError {
     fn from(error: BuilderError) -> Self {
         Self::malformed(error.to_string())
     }
+}
+
+/// Whether a program that is run rather than attached sends events from a loop.
+pub fn bursts(module: &Module) -> bool {
+    let mut run = module.programs.iter().filter(|program| program.kind == ProgramKind::Run);
+    run.any(|program| walk::sends_in_loops(&program.body))
 }
 
 type Result<T, E = CodegenError> = std::result::Result<T, E>;

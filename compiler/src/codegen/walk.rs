@@ -1,6 +1,6 @@
 //! Walking the intermediate form: the parts of a statement, of an expression, and how much they are.
 
-use crate::ir::{Expr, Scalar, Stmt};
+use crate::ir::{Expr, Helper, Scalar, Stmt};
 use crate::syntax::ast::Span;
 
 /// Trip counts up to this are candidates for unrolling.
@@ -88,6 +88,15 @@ pub(super) fn returns(stmts: &[Stmt]) -> bool {
     })
 }
 
+/// Whether statements inside a loop, at any depth, send events.
+pub(super) fn sends_in_loops(stmts: &[Stmt]) -> bool {
+    let sends = |expr: &Expr| matches!(expr, Expr::Helper { id: Helper::RINGBUF_OUTPUT, .. });
+    stmts.iter().any(|stmt| match stmt {
+        Stmt::If { .. } => bodies(stmt).into_iter().any(sends_in_loops),
+        _ => bodies(stmt).into_iter().any(|body| any(body, &sends)),
+    })
+}
+
 /// Whether an expression at any depth of a statement list is as wanted.
 pub(crate) fn any(stmts: &[Stmt], wanted: &impl Fn(&Expr) -> bool) -> bool {
     stmts.iter().any(|stmt| {
@@ -130,6 +139,18 @@ mod tests {
     fn range(start: i64, end: i64, body: Vec<Stmt>) -> Stmt {
         let constant = |value| Expr::Const { ty: Scalar::I64, value };
         Stmt::Range { index: Var(0), start: constant(start), end: constant(end), body }
+    }
+
+    #[test]
+    fn events_are_found_in_loops_only() {
+        let send = Expr::Helper { id: Helper::RINGBUF_OUTPUT, arguments: vec![], returns: Scalar::I64 };
+        let send = Stmt::Set(Var(1), send);
+        assert!(!sends_in_loops(std::slice::from_ref(&send)));
+        let branch = |then| Stmt::If { condition: Expr::Var(Var(0)), then, otherwise: vec![] };
+        assert!(!sends_in_loops(&[branch(vec![send.clone()])]));
+        let looped = range(0, 100, vec![branch(vec![send])]);
+        assert!(sends_in_loops(&[branch(vec![looped])]));
+        assert!(!sends_in_loops(&[range(0, 100, vec![Stmt::Break])]));
     }
 
     #[test]

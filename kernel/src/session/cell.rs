@@ -158,13 +158,14 @@ impl Notebook {
             Some(maps) => self.session.start_with(plan, maps, options),
             None => self.session.start(plan, options),
         };
-        let trace = started
+        let mut trace = started
             .map_err(|error| errors::report(&[engine::start_failure(&error, &places, &sources, source)], &sources))?;
         crate::signals::forward(trace.plan(), &trace.handle())
             .map_err(|error| errors::plain("signals", &format!("signals cannot be received: {error}")))?;
         self.state().origins.note(&noted, label, cell);
         let sink = NotebookSink::new(output.clone(), text_options, Arc::clone(&sources), print);
         let deadline = run.duration.map(|duration| Instant::now() + duration);
+        deadline.inspect(|deadline| trace.end_commands_at(*deadline));
         Ok(Running { trace, sink, deadline, print_maps, places, sources, source })
     }
 }

@@ -11,6 +11,7 @@ use probebook_compiler::types::Type;
 
 use super::command;
 use super::losses::LossCounters;
+use super::ring::Pace;
 use super::sink::{MapPrint, Severity, Sink, TextSource};
 use crate::decode::decode;
 use crate::maps::{self, LiveMap, MapError};
@@ -36,6 +37,8 @@ pub struct Actions {
     buffer: String,
     /// Addresses of watchpoints to be taken away, and who asked for it.
     unwatched: Vec<(u64, Span)>,
+    /// Commands that came up when the trace was to end.
+    skipped_commands: u64,
 }
 
 /// Calls back with what resolves the values of a map.
@@ -47,6 +50,7 @@ pub struct Context<'a> {
     /// Resolves for a map, whose formats may be those of an earlier cell.
     pub resolve_for: &'a ResolveFor<'a>,
     pub losses: &'a mut LossCounters,
+    /// Whether no command is to be started any more, and a running one is to end.
     pub is_interrupted: &'a dyn Fn() -> bool,
 }
 
@@ -112,6 +116,7 @@ impl Actions {
             allow_unsafe,
             buffer: String::new(),
             unwatched: Vec::new(),
+            skipped_commands: 0,
         })
     }
 
@@ -121,11 +126,12 @@ impl Actions {
     }
 
     /// Does what one event asks for. Events that nobody could have sent are told as errors.
-    pub fn handle(&mut self, event: &[u8], context: &mut Context<'_>, sink: &mut dyn Sink) {
+    pub fn handle(&mut self, event: &[u8], context: &mut Context<'_>, sink: &mut dyn Sink) -> Pace {
         let index = event.first_chunk().map(|bytes| u32::from_ne_bytes(*bytes) as usize);
         let arguments = event.get(EVENT_HEADER_SIZE as usize..).unwrap_or_default();
         let Some(action) = index.and_then(|index| self.actions.get(index)) else {
-            return sink.message(Severity::Error, &format!("unknown event of {} bytes", event.len()), None);
+            sink.message(Severity::Error, &format!("unknown event of {} bytes", event.len()), None);
+            return Pace::Quick;
         };
         self.buffer.clear();
         match action {
@@ -157,7 +163,10 @@ impl Actions {
             }
             Action::System { format } => {
                 format.render(arguments, context.resolve, &self.options, &mut self.buffer);
-                system(&self.buffer, self.allow_unsafe, context.is_interrupted, sink);
+                match (context.is_interrupted)() {
+                    true => self.skipped_commands += 1,
+                    false => system(&self.buffer, self.allow_unsafe, context.is_interrupted, sink),
+                }
             }
             Action::Packet => {}
             Action::Unwatch { span } => {
@@ -167,6 +176,30 @@ impl Actions {
                 let code = arguments.first_chunk().map_or(0, |bytes| i64::from_ne_bytes(*bytes));
                 sink.runtime_error(message, code, *span);
             }
+        }
+        action.pace()
+    }
+
+    /// Tells of the commands that were not run.
+    pub fn report_skipped(&mut self, sink: &mut dyn Sink) {
+        let count = std::mem::take(&mut self.skipped_commands);
+        if count > 0 {
+            let text = format!("{count} commands of system() were not run, because the trace had been ended");
+            sink.message(Severity::Warning, &text, None);
+        }
+    }
+}
+
+impl Action {
+    fn pace(&self) -> Pace {
+        match self {
+            Action::Printf { .. } | Action::Print { .. } | Action::PrintMapValue { .. } => Pace::Quick,
+            Action::Time { .. } | Action::Join { .. } | Action::RuntimeError { .. } | Action::Unwatch { .. } => {
+                Pace::Quick
+            }
+            Action::Packet => Pace::Quick,
+            Action::PrintMap { .. } | Action::Clear { .. } | Action::Zero { .. } => Pace::Slow,
+            Action::Cat { .. } | Action::System { .. } => Pace::Slow,
         }
     }
 }

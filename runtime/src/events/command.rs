@@ -1,49 +1,40 @@
 //! `system()`: a shell command, its output, and an end to it if the user wants one.
 
-use std::io::{self, Read};
+use std::io;
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
-use std::sync::mpsc;
-use std::thread;
 use std::time::Duration;
+
+use crate::process::{Chunk, Leash, Output};
 
 /// How often a running command is looked at.
 const TICK: Duration = Duration::from_millis(20);
-/// How long the output of a command that has ended may take to arrive.
-const LAST_WORDS: Duration = Duration::from_millis(50);
 
 /// Runs a command with `sh`, standard error with standard output, handing its output over as it
-/// comes. `is_interrupted` is asked from time to time; if so, the command is killed.
+/// comes. `is_interrupted` is asked from time to time; if so, the command is killed, and with it
+/// what it has started.
 pub fn run(script: &str, mut output: impl FnMut(&[u8]), is_interrupted: impl Fn() -> bool) -> io::Result<()> {
-    let (mut reader, writer) = io::pipe()?;
+    let (reader, writer) = io::pipe()?;
     let mut command = Command::new("sh");
-    command.arg("-c").arg(script).stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
+    command.arg("-c").arg(script).stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer).process_group(0);
     let mut child = command.spawn()?;
     // Holds the pipe's writing ends, which must be closed for the reader to see the end.
     drop(command);
-    let (sender, chunks) = mpsc::channel();
-    thread::Builder::new().name("system".into()).spawn(move || {
-        let mut buffer = [0u8; 8192];
-        while let Ok(length @ 1..) = reader.read(&mut buffer) {
-            if sender.send(buffer.get(..length).unwrap_or_default().to_vec()).is_err() {
-                break;
-            }
-        }
-    })?;
+    let leash = Leash::group(child.id())?;
+    let chunks = Output::new(reader)?;
     loop {
-        match chunks.recv_timeout(TICK) {
-            Ok(chunk) => output(&chunk),
-            Err(mpsc::RecvTimeoutError::Disconnected) => break,
+        match chunks.next(TICK) {
+            Chunk::Bytes(bytes) => output(&bytes),
+            Chunk::End => break,
             // A command may leave something in the background that keeps its output open.
-            Err(mpsc::RecvTimeoutError::Timeout) if child.try_wait()?.is_some() => {
-                while let Ok(chunk) = chunks.recv_timeout(LAST_WORDS) {
-                    output(&chunk);
-                }
-                break;
+            Chunk::Nothing if child.try_wait()?.is_some() => {
+                chunks.finish(&mut output, &is_interrupted);
+                return Ok(());
             }
-            Err(mpsc::RecvTimeoutError::Timeout) => {}
+            Chunk::Nothing => {}
         }
         if is_interrupted() {
-            child.kill()?;
+            leash.kill();
             break;
         }
     }
@@ -74,9 +65,27 @@ mod tests {
     }
 
     #[test]
-    fn an_interrupt_ends_the_command() {
+    fn an_interrupt_ends_the_command_and_what_it_has_started() {
+        let mut text = Vec::new();
+        let printed = std::cell::Cell::new(false);
+        let output = |chunk: &[u8]| {
+            text.extend_from_slice(chunk);
+            printed.set(true);
+        };
         let start = Instant::now();
-        run("exec sleep 30", |_| {}, || true).unwrap();
+        run("sleep 30 & echo $!; wait; true", output, || printed.get()).unwrap();
+        let sleeper = String::from_utf8(text).unwrap();
+        let stat = || std::fs::read_to_string(format!("/proc/{}/stat", sleeper.trim())).unwrap_or_default();
+        while !stat().is_empty() && !stat().contains(") Z") && start.elapsed() < Duration::from_secs(10) {
+            std::thread::sleep(TICK);
+        }
         assert!(start.elapsed() < Duration::from_secs(10));
+    }
+
+    #[test]
+    fn an_interrupt_ends_a_command_that_never_pauses() {
+        let bytes = std::cell::Cell::new(0);
+        run("exec yes", |chunk| bytes.set(bytes.get() + chunk.len()), || bytes.get() > 10_000_000).unwrap();
+        assert!(bytes.get() < 20_000_000);
     }
 }

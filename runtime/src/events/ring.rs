@@ -7,15 +7,24 @@ use aya::maps::{Map, MapData, MapError as AyaError, RingBuf};
 use crate::maps::{LiveMap, duplicate};
 
 const DEFAULT_BYTES: u32 = 4 << 20;
-const MINIMUM_BYTES: u32 = 256 << 10;
+/// Where a loop sends events as fast as it can; takes 3 ms longer to make.
+const BURST_BYTES: u32 = 16 << 20;
 /// A single drain ends after this, so that an interrupt is noticed in a flood of events.
 const LONGEST_DRAIN: Duration = Duration::from_millis(20);
-/// The clock is looked at once in so many events.
+/// The clock is looked at once in so many quick events.
 const EVENTS_BETWEEN_LOOKS: u32 = 256;
 
 /// Reads events. Programs do not wake us; whoever owns this looks in from time to time.
 pub struct Ring {
     buffer: RingBuf<MapData>,
+}
+
+/// How long an event has kept its reader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    Quick,
+    /// Perhaps long: a command was run, a file or a map was read.
+    Slow,
 }
 
 /// What a drain found.
@@ -33,16 +42,16 @@ impl Ring {
     }
 
     /// Hands over what has arrived, in order.
-    pub fn drain(&mut self, mut handle: impl FnMut(&[u8])) -> Drained {
+    pub fn drain(&mut self, mut handle: impl FnMut(&[u8]) -> Pace) -> Drained {
         let start = Instant::now();
         let mut drained = Drained::default();
         let mut until_look = EVENTS_BETWEEN_LOOKS;
         while let Some(event) = self.buffer.next() {
-            handle(&event);
+            let pace = handle(&event);
             drop(event);
             drained.events += 1;
             until_look -= 1;
-            if until_look == 0 {
+            if until_look == 0 || pace == Pace::Slow {
                 until_look = EVENTS_BETWEEN_LOOKS;
                 if start.elapsed() > LONGEST_DRAIN {
                     drained.more = true;
@@ -55,11 +64,12 @@ impl Ring {
 }
 
 /// The size of the ring buffer in bytes: a power of two of at least one page.
-pub fn size(pages: Option<u32>) -> u32 {
+pub fn size(pages: Option<u32>, bursts: bool) -> u32 {
     const PAGE: u32 = 4096;
     match pages {
         Some(pages) => pages.clamp(1, 1 << 18).next_power_of_two() * PAGE,
-        None => DEFAULT_BYTES.max(MINIMUM_BYTES),
+        None if bursts => BURST_BYTES,
+        None => DEFAULT_BYTES,
     }
 }
 
@@ -69,9 +79,9 @@ mod tests {
 
     #[test]
     fn sizes_are_powers_of_two() {
-        assert_eq!(size(Some(1)), 4096);
-        assert_eq!(size(Some(65)), 128 * 4096);
-        assert_eq!(size(None), 4 << 20);
-        assert_eq!(size(Some(u32::MAX)), 1 << 30);
+        assert_eq!(size(Some(1), true), 4096);
+        assert_eq!(size(Some(65), false), 128 * 4096);
+        assert_eq!(size(None, false), 4 << 20);
+        assert_eq!(size(Some(u32::MAX), false), 1 << 30);
     }
 }

@@ -1,17 +1,12 @@
 //! The process that a trace is about, if it is about one.
 
-use std::io::{self, PipeReader, Read};
+use std::io::{self, PipeReader};
 use std::mem;
 use std::process::Child;
-use std::sync::mpsc;
-use std::thread;
-use std::time::Duration;
 
 use crate::events::{Sink, TextSource};
 use crate::loader::child::HeldChild;
-
-/// How long the output of a command that has ended may take to arrive.
-const LAST_WORDS: Duration = Duration::from_millis(50);
+use crate::process::{Leash, Output};
 
 /// What is traced.
 #[derive(Default)]
@@ -20,7 +15,7 @@ pub(crate) enum Target {
     Everything,
     /// `-p`
     Process(u32),
-    /// `-c`, before the probes are attached.
+    /// `-c`, before the probes are attached. Where its output is read, it leads a process group.
     Held { command: String, child: HeldChild, output: Option<PipeReader> },
     /// `-c`, running or ended.
     Running(Running),
@@ -34,10 +29,13 @@ fn is_alive(pid: u32) -> bool {
     state.is_some_and(|state| !matches!(state, 'Z' | 'X'))
 }
 
-/// A command that was let go. It does not outlive its trace.
+/// A command that was let go. It does not outlive its trace, nor what it has started if it leads a
+/// group.
 pub(crate) struct Running {
     child: Child,
-    output: Option<mpsc::Receiver<Vec<u8>>>,
+    /// Until it has ended.
+    leash: Option<Leash>,
+    output: Option<Output>,
     /// Once it has ended: its code, or none if a signal ended it.
     code: Option<Option<i32>>,
 }
@@ -65,9 +63,11 @@ impl Target {
         match mem::take(self) {
             Target::Held { command, child, output } => {
                 let failed = |error| (command.clone(), error);
+                let hold = if output.is_some() { Leash::group } else { Leash::single };
+                let leash = hold(child.pid()).map_err(failed)?;
                 let child = child.release().map_err(failed)?;
-                let output = output.map(read_in_background).transpose().map_err(failed)?;
-                *self = Target::Running(Running { child, output, code: None });
+                let output = output.map(Output::new).transpose().map_err(failed)?;
+                *self = Target::Running(Running { child, leash: Some(leash), output, code: None });
             }
             other => *self = other,
         }
@@ -80,54 +80,38 @@ impl Target {
             // It is not our child, so its code is not for us to know.
             return (!is_alive(*pid)).then_some(None);
         }
-        let Target::Running(Running { child, code, .. }) = self else { return None };
+        let Target::Running(Running { child, leash, code, .. }) = self else { return None };
         if code.is_none() {
             // A command that cannot be waited for is as good as ended.
             *code = match child.try_wait() {
                 Ok(status) => status.map(|status| status.code()),
                 Err(_) => Some(None),
             };
+            if code.is_some() {
+                *leash = None;
+            }
         }
         *code
     }
 
-    /// Hands over what the command has printed.
+    /// Hands over some of what the command has printed.
     pub fn drain_output(&mut self, sink: &mut dyn Sink) {
         let Target::Running(Running { output: Some(output), .. }) = self else { return };
-        while let Ok(chunk) = output.try_recv() {
-            sink.text(TextSource::Child, &chunk);
-        }
+        output.drain(|bytes| sink.text(TextSource::Child, bytes));
     }
 
-    /// Hands over the rest of what a command that has ended has printed. Something that it left
-    /// in the background may hold its output open; that is not waited for.
-    pub fn finish_output(&mut self, sink: &mut dyn Sink) {
+    /// Hands over the rest of what a command that has ended has printed.
+    pub fn finish_output(&mut self, sink: &mut dyn Sink, is_abandoned: impl Fn() -> bool) {
         let Target::Running(Running { output: Some(output), code: Some(_), .. }) = self else { return };
-        while let Ok(chunk) = output.recv_timeout(LAST_WORDS) {
-            sink.text(TextSource::Child, &chunk);
-        }
+        output.finish(|bytes| sink.text(TextSource::Child, bytes), is_abandoned);
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        if self.code.is_none() {
-            // It may have ended by itself.
-            let _ = self.child.kill();
+        if self.code.is_none() && !matches!(self.child.try_wait(), Ok(Some(_))) {
+            self.leash.as_ref().inspect(|leash| leash.kill());
             let _ = self.child.wait();
         }
     }
-}
-
-fn read_in_background(mut pipe: PipeReader) -> io::Result<mpsc::Receiver<Vec<u8>>> {
-    let (sender, receiver) = mpsc::channel();
-    thread::Builder::new().name("child-output".into()).spawn(move || {
-        let mut buffer = [0u8; 8192];
-        while let Ok(length @ 1..) = pipe.read(&mut buffer) {
-            if sender.send(buffer.get(..length).unwrap_or_default().to_vec()).is_err() {
-                break;
-            }
-        }
-    })?;
-    Ok(receiver)
 }
