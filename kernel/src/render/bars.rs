@@ -6,6 +6,7 @@ use probebook_runtime::text::{self, TextOptions};
 use probebook_runtime::value::{MapSnapshot, Value};
 
 use super::chart::{ACCENT, Frame, Look, Picture, WIDTH, fitted, number, picture, printable, text_width};
+use super::units;
 
 const MAX_BARS: usize = 20;
 const ROW: i32 = 22;
@@ -13,7 +14,7 @@ const TOP: i32 = 52;
 const MAX_LABEL: i32 = 280;
 
 /// One bar for each key that has a number; `None` for fewer than two, which need no picture.
-pub fn svg(map: &MapSnapshot, options: &TextOptions) -> Option<String> {
+pub fn svg(map: &MapSnapshot, div: u32, options: &TextOptions) -> Option<String> {
     map.key.as_ref()?;
     let entries = map.entries.iter().rev().filter_map(|(key, value)| {
         let label = label(key, options);
@@ -27,9 +28,12 @@ pub fn svg(map: &MapSnapshot, options: &TextOptions) -> Option<String> {
     }
     let note = if keys > bars.len() { 20 } else { 0 };
     let height = TOP + ROW * bars.len() as i32 + 12 + note;
+    let what = quantity(&map.value);
+    // What was divided has another unit.
+    let what = if div > 1 { what.to_owned() } else { units::of_aggregate(what, &map.name) };
     Some(picture(height, |picture| {
         picture.heading(0, &format!("@{}", map.name), &format!("{keys} keys"));
-        draw(picture, &bars, quantity(&map.value));
+        draw(picture, &bars, &what);
         if note > 0 {
             picture.note(height, &format!("The {MAX_BARS} largest of {keys} keys"));
         }

@@ -6,18 +6,21 @@ use probebook_runtime::value::{Bucket, Edge};
 use super::chart::{ACCENT, Frame, Look, Picture, Scale, WIDTH, number, picture, text_width};
 use super::panels::{Panel, Panels};
 
-/// Draws one panel for each key. All panels span the same buckets, so that they can be compared.
-pub fn draw(panels: &Panels<Vec<Bucket>>, all: &[Bucket]) -> String {
+/// Draws one panel for each key. All panels span the same buckets, so that they can be compared;
+/// `quantity` is what the buckets are of.
+pub fn draw(panels: &Panels<Vec<Bucket>>, all: &[Bucket], quantity: &str) -> String {
     let group = all.len().div_ceil(panels.columns()).max(1);
     let columns: Vec<&[Bucket]> = all.chunks(group).collect();
     picture(panels.height(), |picture| {
         for (panel, frame) in panels.placed() {
-            draw_panel(picture, panel, frame, all, &columns, group);
+            let plot = draw_panel(picture, panel, frame, all, &columns, group);
+            picture.text((WIDTH - 16, plot.bottom + 32), HPos::Right, Look::Note, quantity);
         }
         picture.note(panels.height(), &panels.note());
     })
 }
 
+/// Returns where the columns stand.
 fn draw_panel(
     picture: &mut Picture<'_>,
     panel: &Panel<Vec<Bucket>>,
@@ -25,7 +28,7 @@ fn draw_panel(
     all: &[Bucket],
     columns: &[&[Bucket]],
     group: usize,
-) {
+) -> Frame {
     let counts = aligned(&panel.content, all);
     let sums: Vec<u64> = counts.chunks(group).map(|counts| counts.iter().sum()).collect();
     let total: u64 = sums.iter().sum();
@@ -50,7 +53,7 @@ fn draw_panel(
     }
     picture.baseline(plot);
     draw_edges(picture, plot, columns, edge);
-    picture.text((WIDTH - 16, plot.bottom + 32), HPos::Right, Look::Note, "value");
+    plot
 }
 
 /// The counts of a panel's rows, at their places among all rows.

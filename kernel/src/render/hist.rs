@@ -5,6 +5,7 @@ use probebook_runtime::value::{Hist, MapSnapshot, Value};
 
 use super::columns;
 use super::panels::Panels;
+use super::units;
 
 /// One panel for each key; `None` if nothing was counted.
 pub fn svg(map: &MapSnapshot, div: u32, options: &TextOptions) -> Option<String> {
@@ -20,7 +21,7 @@ pub fn svg(map: &MapSnapshot, div: u32, options: &TextOptions) -> Option<String>
             Some(sum) => add(&mut sum.buckets, &hist.buckets),
         }
     }
-    Some(columns::draw(&panels, &sum?.rows(1)))
+    Some(columns::draw(&panels, &sum?.rows(1), units::of_values(&map.name)))
 }
 
 pub(super) fn add(sums: &mut [u64], counts: &[u64]) {

@@ -6,6 +6,7 @@ use probebook_runtime::value::{Lhist, MapSnapshot, Value};
 use super::columns;
 use super::hist::add;
 use super::panels::Panels;
+use super::units;
 
 /// One panel for each key; `None` if nothing was counted.
 pub fn svg(map: &MapSnapshot, options: &TextOptions) -> Option<String> {
@@ -21,5 +22,5 @@ pub fn svg(map: &MapSnapshot, options: &TextOptions) -> Option<String> {
             Some(sum) => add(&mut sum.buckets, &lhist.buckets),
         }
     }
-    Some(columns::draw(&panels, &sum?.rows()))
+    Some(columns::draw(&panels, &sum?.rows(), units::of_values(&map.name)))
 }

@@ -10,6 +10,7 @@ mod lhist;
 mod panels;
 mod png;
 mod tseries;
+mod units;
 
 #[cfg(test)]
 mod tests;
@@ -61,7 +62,7 @@ fn svg_of(map: &MapSnapshot, div: u32, options: &TextOptions) -> Option<String> 
         Type::Aggregate(Aggregate::Hist { .. }) => hist::svg(map, div, options),
         Type::Aggregate(Aggregate::Lhist { .. }) => lhist::svg(map, options),
         Type::Aggregate(Aggregate::Tseries { .. }) => tseries::svg(map, options),
-        Type::Aggregate(_) | Type::Integer { .. } => flame::svg(map, options).or_else(|| bars::svg(map, options)),
+        Type::Aggregate(_) | Type::Integer { .. } => flame::svg(map, options).or_else(|| bars::svg(map, div, options)),
         _ => None,
     }
 }

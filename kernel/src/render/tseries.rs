@@ -6,6 +6,7 @@ use probebook_runtime::value::{MapSnapshot, Tseries, Value};
 
 use super::chart::{ACCENT, Frame, Look, Picture, Scale, WIDTH, picture};
 use super::panels::{Panel, Panels};
+use super::units;
 
 /// Steps that a clock's labels may have, in nanoseconds.
 const STEPS: [u64; 27] = {
@@ -62,7 +63,7 @@ pub fn svg(map: &MapSnapshot, options: &TextOptions) -> Option<String> {
     let (first, last) = (times().min()?, times().max()?);
     Some(picture(panels.height(), |picture| {
         for (panel, frame) in panels.placed() {
-            draw_panel(picture, panel, frame, (first, last), options);
+            draw_panel(picture, panel, frame, (first, last), units::of_values(&map.name), options);
         }
         picture.note(panels.height(), &panels.note());
     }))
@@ -86,6 +87,7 @@ fn draw_panel(
     panel: &Panel<Line>,
     frame: Frame,
     (first, last): (u64, u64),
+    quantity: &str,
     options: &TextOptions,
 ) {
     let line = &panel.content;
@@ -100,7 +102,7 @@ fn draw_panel(
     // Zero belongs to the picture unless the values lie far from it.
     let low = if low > 0.0 && low < high / 2.0 { 0.0 } else { low };
     let scale = Scale::new(low, high, (frame.height() / 40).clamp(2, 5).unsigned_abs());
-    let plot = picture.vertical_axis(frame, &scale, "value");
+    let plot = picture.vertical_axis(frame, &scale, quantity);
     let span = (last - first).max(1);
     let x = |time: u64| {
         let share = time.saturating_sub(first) as f64 / span as f64;
