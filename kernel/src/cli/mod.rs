@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
+use probebook_compiler::diagnostics::{Diagnostic, Sources, render};
 
 use probebook_runtime::text::reason;
 
@@ -36,10 +37,7 @@ enum Action {
     )]
     Run(Box<arguments::Arguments>),
     /// List probes: `probebook list 'tracepoint:syscalls:*'`
-    List {
-        /// A probe with wildcards; every probe type without it
-        pattern: Option<String>,
-    },
+    List(list::Arguments),
     /// Show the documentation of a builtin or function
     Doc {
         /// Its name; all of them without it
@@ -80,7 +78,7 @@ pub fn main() -> ExitCode {
     };
     match action {
         Action::Run(arguments) => run::run(&arguments),
-        Action::List { pattern } => list::run(pattern.as_deref()),
+        Action::List(arguments) => list::run(&arguments),
         Action::Doc { name } => doc::run(name.as_deref()),
         Action::Install(place) => install_kernel(&place),
         Action::Kernel { connection_file } => serve(&connection_file),
@@ -130,6 +128,13 @@ fn read_script(file: &str) -> Result<(String, String), String> {
     let bytes = std::fs::read(file).map_err(|error| format!("failed to open file '{file}': {}", reason(&error)))?;
     let text = String::from_utf8(bytes).map_err(|_| format!("{file} is not UTF-8 text"))?;
     Ok((file.to_string(), text))
+}
+
+/// Prints diagnostics as bpftrace does.
+fn show(diagnostics: &[Diagnostic], sources: &Sources) {
+    for diagnostic in diagnostics {
+        complain(&render::to_bpftrace_text(diagnostic, sources));
+    }
 }
 
 fn fail(message: &str) -> ExitCode {

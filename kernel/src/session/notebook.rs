@@ -10,8 +10,9 @@ use probebook_runtime::{Session, SessionOptions, TraceHandle};
 
 use super::jobs::Jobs;
 use super::magics::{self, Command, PrintMode};
+use super::probe_list::Listing;
 use super::tables::MapOrigins;
-use super::{complete, documentation, errors, probe_list, words};
+use super::{complete, documentation, errors, words};
 use crate::engine::Definitions;
 use crate::jupyter::{
     Completeness, Completion, CompletionMatch, ErrorReport, ExecuteOutcome, ExecuteRequest, HelpLink, Interpreter,
@@ -106,10 +107,11 @@ impl Notebook {
                 output.stdout(if on { "Unsafe functions are allowed.\n" } else { "Unsafe functions are refused.\n" });
             }
             Command::Print(mode) => self.state().print = mode,
-            Command::Probes(pattern) => {
-                let found = probe_list::matching(self.session.system().as_ref(), &pattern);
+            Command::Probes { pattern, verbose } => {
+                let listing = Listing { system: self.session.system(), pid: None, verbose };
+                let found = listing.search(&pattern);
                 let found = found.map_err(|message| errors::plain("system-information", &message))?;
-                output.stdout(&found.iter().map(|name| format!("{name}\n")).collect::<String>());
+                output.stdout(&found.iter().map(|line| format!("{line}\n")).collect::<String>());
             }
             Command::Help => output.stdout(&help()),
         }
