@@ -39,6 +39,8 @@ pub struct Flags {
     pub include_files: Vec<String>,
     /// `-k`
     pub read_warnings: bool,
+    /// `--no-probe-check`
+    pub assume_probes: bool,
 }
 
 /// What cells define for those after them.
@@ -108,6 +110,7 @@ fn with_request<R>(session: &Session, script: &Script, then: impl FnOnce(&Reques
         include_dirs: &script.flags.include_dirs,
         include_files: &script.flags.include_files,
         read_warnings: script.flags.read_warnings,
+        assume_probes: script.flags.assume_probes,
         options: Options { cpu: Cpu::V3, newest: newest_cpu(session) },
         cache: script.cache,
     };

@@ -131,6 +131,7 @@ impl Arguments {
             include_dirs: self.include_dirs.clone(),
             include_files: self.include_files.clone(),
             read_warnings: self.read_warnings > 0,
+            assume_probes: false,
         }
     }
 
@@ -170,7 +171,7 @@ pub enum Format {
 }
 
 impl Format {
-    fn parse(text: &str) -> Result<Format, String> {
+    pub fn parse(text: &str) -> Result<Format, String> {
         match text {
             "text" => Ok(Format::Text),
             "json" => Ok(Format::Json),

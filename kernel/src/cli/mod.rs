@@ -1,6 +1,7 @@
 //! The command line: what it takes, and which part of the program answers.
 
 mod arguments;
+mod check;
 mod doc;
 mod list;
 mod run;
@@ -38,6 +39,8 @@ enum Action {
     Run(Box<arguments::Arguments>),
     /// List probes: `probebook list 'tracepoint:syscalls:*'`
     List(list::Arguments),
+    /// Say what is wrong with scripts, without running them
+    Check(check::Arguments),
     /// Show the documentation of a builtin or function
     Doc {
         /// Its name; all of them without it
@@ -79,6 +82,7 @@ pub fn main() -> ExitCode {
     match action {
         Action::Run(arguments) => run::run(&arguments),
         Action::List(arguments) => list::run(&arguments),
+        Action::Check(arguments) => check::run(&arguments),
         Action::Doc { name } => doc::run(name.as_deref()),
         Action::Install(place) => install_kernel(&place),
         Action::Kernel { connection_file } => serve(&connection_file),

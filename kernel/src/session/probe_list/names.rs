@@ -114,7 +114,7 @@ fn of_type(place: &Place, ty: &'static str, pattern: &str) -> Result<BTreeSet<Li
         }
         "self" => Ok(flat(ty, ["signal:SIGUSR1"].into_iter(), pattern)),
         "iter" => {
-            let all: Vec<String> = Vec::new();
+            let all = info.iterators().map_err(failed)?;
             Ok(flat(ty, all.iter().map(String::as_str), pattern.split(':').next().unwrap_or_default()))
         }
         "tracepoint" => {
@@ -170,7 +170,7 @@ fn kernel_functions(
         module.is_none_or(|module| glob::matches(module, known))
             && glob::matches(function, name)
             && !name.contains(SPLIT_OFF)
-            && (!is_typed || known == KERNEL)
+            && (!is_typed || info.function_prototype(known, name).is_some())
     });
     let with_module = is_typed || module.is_some();
     let listed =
