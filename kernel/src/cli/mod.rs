@@ -3,6 +3,7 @@
 mod arguments;
 mod check;
 mod doc;
+mod doctor;
 mod list;
 mod run;
 mod terminal;
@@ -46,6 +47,8 @@ enum Action {
         /// Its name; all of them without it
         name: Option<String>,
     },
+    /// Try what works on this machine, and say how to get the rest
+    Doctor(doctor::Arguments),
     /// Tell Jupyter about this kernel
     Install(Place),
     /// Serve a Jupyter client (Jupyter calls this)
@@ -84,6 +87,7 @@ pub fn main() -> ExitCode {
         Action::List(arguments) => list::run(&arguments),
         Action::Check(arguments) => check::run(&arguments),
         Action::Doc { name } => doc::run(name.as_deref()),
+        Action::Doctor(arguments) => doctor::run(&arguments),
         Action::Install(place) => install_kernel(&place),
         Action::Kernel { connection_file } => serve(&connection_file),
     }

@@ -27,6 +27,9 @@ pub fn run(arguments: &Arguments) -> ExitCode {
         super::say(&arguments::version());
         return ExitCode::SUCCESS;
     }
+    if arguments.info {
+        return super::doctor::info();
+    }
     if arguments.list {
         return super::list::run(&arguments.listing());
     }

@@ -1,7 +1,5 @@
 //! `run -l`, `run -lv` and `list`.
 
-use std::process::{Command, Stdio};
-
 use super::{Said, is_root, probebook};
 
 fn list(arguments: &[&str]) -> Said {
@@ -100,13 +98,8 @@ fn unknown_types_are_refused_with_the_nearest() {
 }
 
 #[test]
-fn programs_and_processes_have_functions() {
+fn programs_have_functions() {
     let own = env!("CARGO_BIN_EXE_probebook");
     let said = list(&[&format!("uprobe:{own}:main")]);
     said.has(&format!("uprobe:{own}:main"));
-    let mut sleeper = Command::new("sleep").arg("60").stdout(Stdio::null()).spawn().unwrap();
-    let said = list(&["uprobe:*:malloc", "-p", &sleeper.id().to_string()]);
-    sleeper.kill().unwrap();
-    sleeper.wait().unwrap();
-    assert!(said.stdout.lines().any(|line| line.contains("libc") && line.ends_with(":malloc")), "{}", said.stdout);
 }

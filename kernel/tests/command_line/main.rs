@@ -1,6 +1,7 @@
 //! The command line as a user sees it: what is printed where, and the exit codes.
 
 mod check;
+mod doctor;
 mod flags;
 mod listing;
 

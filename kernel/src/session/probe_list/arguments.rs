@@ -1,7 +1,7 @@
 //! What a probe's arguments are, as C declares them.
 
 use probebook_compiler::kernel_info::KernelInfo;
-use probebook_runtime::system::{Signature, System};
+use probebook_runtime::system::{KERNEL, Signature, System};
 
 use super::names::Listed;
 
@@ -12,15 +12,20 @@ pub fn of(system: &System, probe: &Listed) -> Vec<String> {
         "tracepoint" => tracepoint(system, probe.target.as_deref().unwrap_or_default(), name),
         "rawtracepoint" => named(system.btf().raw_tracepoint_signature(name)),
         "iter" => named(system.btf().iterator_signature(name)),
-        "kprobe" => by_number(system.btf().signature(name)),
-        "fentry" => named(system.btf().signature(name).map(|signature| Signature { returns: None, ..signature })),
-        "fexit" => named(system.btf().signature(name)),
-        "kretprobe" => match system.btf().signature(name) {
+        "kprobe" => by_number(of_function(system, probe)),
+        "fentry" => named(of_function(system, probe).map(|signature| Signature { returns: None, ..signature })),
+        "fexit" => named(of_function(system, probe)),
+        "kretprobe" => match of_function(system, probe) {
             Some(signature) => vec![signature.returns.map_or("void".to_string(), |ty| format!("{ty} retval"))],
             None => Vec::new(),
         },
         _ => Vec::new(),
     }
+}
+
+/// A kernel function's, in its module's description.
+fn of_function(system: &System, probe: &Listed) -> Option<Signature> {
+    system.module_btf(probe.target.as_deref().unwrap_or(KERNEL))?.signature(&probe.name)
 }
 
 fn named(signature: Option<Signature>) -> Vec<String> {

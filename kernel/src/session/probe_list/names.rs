@@ -8,13 +8,12 @@ use probebook_compiler::kernel_info::KernelInfo;
 use probebook_compiler::semantics::nearest::nearest;
 use probebook_compiler::semantics::probes::{self, glob};
 use probebook_compiler::syntax::ast::AttachPoint;
+use probebook_runtime::system::KERNEL;
 
 /// Types that a wildcard over all types stands for; return probes would show each function twice,
 /// and user probes need a program.
 const KERNEL_TYPES: [&str; 7] = ["kprobe", "tracepoint", "software", "hardware", "fentry", "iter", "rawtracepoint"];
 const USER_TYPES: [&str; 2] = ["uprobe", "usdt"];
-/// What the kernel proper is called among modules.
-const KERNEL: &str = "vmlinux";
 /// Parts of functions that the compiler has split off, which cannot be traced.
 const SPLIT_OFF: &str = ".part.";
 
@@ -170,7 +169,7 @@ fn kernel_functions(
         module.is_none_or(|module| glob::matches(module, known))
             && glob::matches(function, name)
             && !name.contains(SPLIT_OFF)
-            && (!is_typed || info.function_prototype(known, name).is_some())
+            && (!is_typed || info.describes_function(known, name))
     });
     let with_module = is_typed || module.is_some();
     let listed =
