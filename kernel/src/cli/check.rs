@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use probebook_compiler::codegen::Cache;
 use probebook_compiler::diagnostics::{Diagnostic, Sources};
 use probebook_compiler::syntax::ast::Span;
 use probebook_runtime::{Session, SessionOptions};
@@ -108,6 +109,7 @@ fn check(session: &Session, arguments: &Arguments, name: String, text: String) -
         // Whether it may act is decided when it is run.
         allow_unsafe: true,
         flags: &flags,
+        cache: &Cache::default(),
     };
     let found = match engine::compile(session, &script) {
         Ok(compiled) => compiled.warnings,

@@ -1,5 +1,6 @@
 //! Every probe type, tried with a script that is compiled, loaded and attached as any other.
 
+use probebook_compiler::codegen::Cache;
 use probebook_compiler::diagnostics::{Diagnostic, Sources};
 use probebook_compiler::syntax::ast::Span;
 use probebook_runtime::events::{LossReport, MapPrint, Severity, Sink, TextSource};
@@ -76,6 +77,7 @@ fn attach(session: &Session, provider: &str, text: &str) -> Result<(), Diagnosti
         pid,
         allow_unsafe: false,
         flags: &Flags::default(),
+        cache: &Cache::default(),
     };
     let nothing = || Diagnostic::error("no-reason", Span { source, start: 0, end: 0 }, "no reason was given");
     let compiled =
