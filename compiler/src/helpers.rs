@@ -53,5 +53,6 @@ pub const ALL: &[Known] = &[
     known(Helper::SEND_SIGNAL, "send_signal", "signal()"),
     known(Helper::SEND_SIGNAL_THREAD, "send_signal_thread", "signal_thread()"),
     known(Helper::GET_SOCKET_COOKIE, "get_socket_cookie", "socket_cookie()"),
+    known(Helper::SKB_OUTPUT, "skb_output", "skboutput()"),
     known(Helper::D_PATH, "d_path", "path()"),
 ];
