@@ -4,6 +4,7 @@
 
 use std::fmt::{self, Display, Formatter, Write};
 
+use crate::helpers;
 use crate::ir::*;
 
 impl Display for Module {
@@ -222,38 +223,7 @@ fn conversion(op: Conversion) -> &'static str {
 
 /// The names that `linux/bpf.h` gives the helpers.
 fn helper_name(id: Helper) -> Option<&'static str> {
-    Some(match id {
-        Helper::MAP_LOOKUP_ELEM => "map_lookup_elem",
-        Helper::MAP_UPDATE_ELEM => "map_update_elem",
-        Helper::MAP_DELETE_ELEM => "map_delete_elem",
-        Helper::KTIME_GET_NS => "ktime_get_ns",
-        Helper::GET_PRANDOM_U32 => "get_prandom_u32",
-        Helper::GET_SMP_PROCESSOR_ID => "get_smp_processor_id",
-        Helper::GET_CURRENT_PID_TGID => "get_current_pid_tgid",
-        Helper::GET_CURRENT_UID_GID => "get_current_uid_gid",
-        Helper::GET_CURRENT_COMM => "get_current_comm",
-        Helper::GET_STACKID => "get_stackid",
-        Helper::GET_CURRENT_TASK => "get_current_task",
-        Helper::GET_NUMA_NODE_ID => "get_numa_node_id",
-        Helper::GET_STACK => "get_stack",
-        Helper::GET_CURRENT_CGROUP_ID => "get_current_cgroup_id",
-        Helper::SEND_SIGNAL => "send_signal",
-        Helper::PROBE_READ_USER => "probe_read_user",
-        Helper::PROBE_READ_KERNEL => "probe_read_kernel",
-        Helper::PROBE_READ_USER_STR => "probe_read_user_str",
-        Helper::PROBE_READ_KERNEL_STR => "probe_read_kernel_str",
-        Helper::JIFFIES64 => "jiffies64",
-        Helper::GET_NS_CURRENT_PID_TGID => "get_ns_current_pid_tgid",
-        Helper::KTIME_GET_BOOT_NS => "ktime_get_boot_ns",
-        Helper::RINGBUF_OUTPUT => "ringbuf_output",
-        Helper::FOR_EACH_MAP_ELEM => "for_each_map_elem",
-        Helper::GET_FUNC_IP => "get_func_ip",
-        Helper::GET_ATTACH_COOKIE => "get_attach_cookie",
-        Helper::LOOP => "loop",
-        Helper::MAP_LOOKUP_PERCPU_ELEM => "map_lookup_percpu_elem",
-        Helper::KTIME_GET_TAI_NS => "ktime_get_tai_ns",
-        _ => return None,
-    })
+    helpers::ALL.iter().find(|known| known.id == id).map(|known| known.name)
 }
 
 #[cfg(test)]

@@ -69,6 +69,11 @@ pub trait KernelInfo: Send + Sync {
     /// What a kernel function takes and returns; `None` if BTF does not describe it.
     fn function_prototype(&self, module: &str, function: &str) -> Option<Prototype>;
 
+    /// Whether there is such a prototype; quicker than making it.
+    fn describes_function(&self, module: &str, function: &str) -> bool {
+        self.function_prototype(module, function).is_some()
+    }
+
     /// Names of the kernel's iterators, sorted.
     fn iterators(&self) -> Result<Arc<Vec<String>>, Unavailable>;
 

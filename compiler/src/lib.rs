@@ -6,6 +6,7 @@
 pub mod codegen;
 pub mod diagnostics;
 pub mod files;
+pub mod helpers;
 pub mod ir;
 pub mod ir_text;
 pub mod kernel_info;

@@ -45,6 +45,8 @@ pub struct Request<'a> {
     pub include_files: &'a [String],
     /// Warn when memory cannot be read or a map has no such entry (`-k`).
     pub read_warnings: bool,
+    /// Only check: probes and symbols that this system does not have are taken for granted.
+    pub assume_probes: bool,
     pub options: codegen::Options,
     /// Objects of scripts that were compiled before.
     pub cache: &'a codegen::Cache,
@@ -149,6 +151,7 @@ fn environment(request: &Request) -> Environment {
     environment.allow_unsafe = request.allow_unsafe;
     environment.pid = request.pid;
     environment.read_warnings = request.read_warnings;
+    environment.assume_probes = request.assume_probes;
     environment.settings = request.settings.clone();
     environment.setting_variables = request.variables.to_vec();
     environment
@@ -192,6 +195,7 @@ mod tests {
             include_dirs: &[],
             include_files: &[],
             read_warnings: false,
+            assume_probes: false,
             options,
             cache: &codegen::Cache::default(),
         })

@@ -10,9 +10,13 @@ use probebook_compiler::semantics::c_types::CTypes;
 use probebook_compiler::semantics::environment::{Declaration, LiveMap};
 use probebook_compiler::semantics::named_parameters::NamedParameter;
 use probebook_compiler::syntax::ast::{Macro, SourceId, Span};
+use probebook_runtime::attach::{AttachError, Reason};
 use probebook_runtime::events::{LossKind, LossReport};
+use probebook_runtime::loader::privilege::Refusal;
 use probebook_runtime::loader::program::LoadError;
 use probebook_runtime::{PreparedMaps, Session, StartError, TraceError};
+
+use crate::doctor::remedies;
 
 /// A script, and what it may refer to.
 pub struct Script<'a> {
@@ -39,6 +43,8 @@ pub struct Flags {
     pub include_files: Vec<String>,
     /// `-k`
     pub read_warnings: bool,
+    /// `--no-probe-check`
+    pub assume_probes: bool,
 }
 
 /// What cells define for those after them.
@@ -108,6 +114,7 @@ fn with_request<R>(session: &Session, script: &Script, then: impl FnOnce(&Reques
         include_dirs: &script.flags.include_dirs,
         include_files: &script.flags.include_files,
         read_warnings: script.flags.read_warnings,
+        assume_probes: script.flags.assume_probes,
         options: Options { cpu: Cpu::V3, newest: newest_cpu(session) },
         cache: script.cache,
     };
@@ -135,10 +142,12 @@ pub fn start_failure(error: &StartError, plan: &PlanPlaces, sources: &Sources, s
         StartError::Load(LoadError::Kernel { program, .. }) => {
             Diagnostic::error("load-failed", plan.program(*program).unwrap_or(whole), error.to_string())
         }
-        StartError::Load(LoadError::Refused(_)) => {
-            Diagnostic::error("missing-privilege", plan.program(0).unwrap_or(whole), error.to_string())
+        StartError::Load(LoadError::Refused { program, refusal }) => {
+            let diagnostic =
+                Diagnostic::error("missing-privilege", plan.program(*program).unwrap_or(whole), error.to_string());
+            with_remedy(diagnostic, matches!(refusal, Refusal::ByKernel { .. }), plan.provider(*program))
         }
-        StartError::Attach(error) => Diagnostic::error("attach-failed", error.span, error.to_string()),
+        StartError::Attach(error) => attach_failure(error),
         StartError::Maps(_) => Diagnostic::error("map-failed", plan.map().unwrap_or(whole), error.to_string()),
         StartError::Child { .. } => Diagnostic::error("command-failed", whole, error.to_string()),
         _ => Diagnostic::error("start-failed", plan.program(0).unwrap_or(whole), error.to_string()),
@@ -147,23 +156,46 @@ pub fn start_failure(error: &StartError, plan: &PlanPlaces, sources: &Sources, s
 
 /// A trace that failed while it was attached or run.
 pub fn trace_failure(error: &TraceError, plan: &PlanPlaces, source: SourceId) -> Diagnostic {
-    let span = match error {
-        TraceError::Attach(error) => error.span,
-        _ => plan.program(0).unwrap_or(Span { source, start: 0, end: 0 }),
-    };
-    Diagnostic::error("attach-failed", span, error.to_string())
+    match error {
+        TraceError::Attach(error) => attach_failure(error),
+        _ => {
+            let span = plan.program(0).unwrap_or(Span { source, start: 0, end: 0 });
+            Diagnostic::error("attach-failed", span, error.to_string())
+        }
+    }
+}
+
+fn attach_failure(error: &AttachError) -> Diagnostic {
+    let diagnostic = Diagnostic::error("attach-failed", error.span, error.to_string());
+    let is_kernels = matches!(
+        error.reason,
+        Reason::Refused(Refusal::ByKernel { .. }) | Reason::NoKernelSupport { .. } | Reason::System { .. }
+    );
+    with_remedy(diagnostic, is_kernels, error.probe.split(':').next().unwrap_or_default())
+}
+
+/// What `doctor` would advise, if it is the kernel that does not let this type of probe be.
+fn with_remedy(diagnostic: Diagnostic, is_kernels: bool, provider: &str) -> Diagnostic {
+    match remedies::for_probe(provider) {
+        Some(remedy) if is_kernels => diagnostic.hint(remedy),
+        _ => diagnostic,
+    }
 }
 
 /// Where a plan's parts stand in the script; outlives the plan.
 #[derive(Clone, Debug, Default)]
 pub struct PlanPlaces {
-    programs: Vec<Option<Span>>,
+    /// A program's probe type and place.
+    programs: Vec<Option<(String, Span)>>,
     map: Option<Span>,
 }
 
 impl PlanPlaces {
     pub fn of(plan: &Plan) -> PlanPlaces {
-        let place = |index| plan.probes.iter().find(|probe| probe.program == index).map(|probe| probe.span);
+        let place = |index| {
+            let probe = plan.probes.iter().find(|probe| probe.program == index)?;
+            Some((probe.name.split(':').next().unwrap_or_default().to_string(), probe.span))
+        };
         let map = plan.maps.iter().find_map(|map| match &map.role {
             MapRole::User(user) => Some(user.span),
             _ => None,
@@ -172,7 +204,11 @@ impl PlanPlaces {
     }
 
     fn program(&self, index: usize) -> Option<Span> {
-        self.programs.get(index).copied().flatten()
+        self.programs.get(index)?.as_ref().map(|(_, span)| *span)
+    }
+
+    fn provider(&self, index: usize) -> &str {
+        self.programs.get(index).and_then(Option::as_ref).map_or("", |(provider, _)| provider)
     }
 
     fn map(&self) -> Option<Span> {

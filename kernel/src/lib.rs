@@ -1,6 +1,7 @@
 //! The kernel: Jupyter wire protocol, cells, magics, rendering, command line.
 
 pub mod cli;
+pub mod doctor;
 pub mod engine;
 pub mod install;
 pub mod jupyter;

@@ -71,7 +71,7 @@ fn apply_entry(settings: &mut Settings, entry: &ConfigEntry) -> Result<(), Box<D
     let name = &entry.name;
     let Some(set) = find(&name.name) else {
         let message = format!("{}: not a known configuration option", name.name);
-        let diagnostic = Diagnostic::error("unknown-config", name.span, message);
+        let diagnostic = Diagnostic::error("unknown-config", name.span.to(entry.value_span), message);
         let near = nearest(&name.name, VARIABLES.iter().map(|(known, _)| *known));
         return Err(Box::new(match near {
             Some(near) => diagnostic.hint(format!("did you mean {near}?")),

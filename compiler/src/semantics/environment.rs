@@ -34,6 +34,8 @@ pub struct Environment {
     pub pid: Option<u32>,
     /// Failed reads and lookups are told (`-k`).
     pub read_warnings: bool,
+    /// Probes and symbols that are not here are taken for granted.
+    pub assume_probes: bool,
     /// Whether this round widened a type.
     pub changed: bool,
     /// The round whose output counts: what is still unknown is an error now.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::diagnostics::Diagnostic;
-use crate::ir::{Conversion, Expr as Ir, Scalar};
+use crate::ir::{Conversion, Expr as Ir, Helper, Scalar};
 use crate::plan::ProgramKind;
 use crate::semantics::arch::NATIVE;
 use crate::semantics::lower::{Lowered, Lowerer, Operand, Repr, text_literal};
@@ -32,16 +32,11 @@ pub const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "func",
-        signatures: &["string func"],
-        documentation: "The name of the function that is traced.",
+        signatures: &["ksym_t func", "string func"],
+        documentation: "The name of the function that is traced; in kprobes the symbol of its address.",
         example: "uprobe:libc:*alloc { @[func] = count(); }",
-        mode: Mode::CompileTime,
         probes: FUNCTIONS,
-        lower: Lower::Value(|lowerer, call| {
-            lowerer.probe.depends.set(true);
-            let name = lowerer.probe.name.rsplit(':').next().unwrap_or_default().to_string();
-            Ok(text_literal(name, call.span))
-        }),
+        lower: Lower::Value(function),
         ..Entry::BASE
     },
     Entry {
@@ -103,6 +98,19 @@ pub const ENTRIES: &[Entry] = &[
         ..Entry::BASE
     },
 ];
+
+/// In kprobes the kernel knows it, so that all probes of an action can share a program. Within a
+/// function it does not (`bpf_get_func_ip` is 0 there).
+fn function(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
+    let name = lowerer.probe.name.rsplit(':').next().unwrap_or_default();
+    if matches!(lowerer.probe.provider, "kprobe" | "kretprobe") && !name.contains('+') {
+        let address = lowerer.helper(Helper::GET_FUNC_IP, vec![Ir::Context]);
+        return Ok(Operand::scalar(Type::KernelSymbol, address, call.span));
+    }
+    let name = name.to_string();
+    lowerer.probe.depends.set(true);
+    Ok(text_literal(name, call.span))
+}
 
 /// `args` as a whole; fields are handled where fields are.
 fn args(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {

@@ -7,6 +7,7 @@ use clap::error::ErrorKind;
 use clap::{ArgAction, Args, CommandFactory};
 use probebook_runtime::Mechanisms;
 
+use super::list;
 use crate::engine::Flags;
 
 /// The version of bpftrace whose language and flags these are.
@@ -118,12 +119,19 @@ impl Arguments {
         self.debug.contains(&stage) || self.debug.contains(&Stage::All)
     }
 
+    /// What `-l` lists.
+    pub fn listing(&self) -> list::Arguments {
+        let pattern = if self.programs.is_empty() { self.rest.first().cloned() } else { None };
+        list::Arguments { pattern, program: self.program(), pid: self.pid, verbose: self.verbose }
+    }
+
     /// What compiling depends on.
     pub fn flags(&self) -> Flags {
         Flags {
             include_dirs: self.include_dirs.clone(),
             include_files: self.include_files.clone(),
             read_warnings: self.read_warnings > 0,
+            assume_probes: false,
         }
     }
 
@@ -163,7 +171,7 @@ pub enum Format {
 }
 
 impl Format {
-    fn parse(text: &str) -> Result<Format, String> {
+    pub fn parse(text: &str) -> Result<Format, String> {
         match text {
             "text" => Ok(Format::Text),
             "json" => Ok(Format::Json),
@@ -239,7 +247,7 @@ fn feature(text: &str) -> Result<String, String> {
 }
 
 /// A process number, with bpftrace's words for what is none.
-fn parse_pid(text: &str) -> Result<u32, String> {
+pub fn parse_pid(text: &str) -> Result<u32, String> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let rest = text.get(digits..).unwrap_or_default();
     let number: Option<u64> = text.get(..digits).and_then(|digits| digits.parse().ok());

@@ -1,7 +1,9 @@
 //! The command line: what it takes, and which part of the program answers.
 
 mod arguments;
+mod check;
 mod doc;
+mod doctor;
 mod list;
 mod run;
 mod terminal;
@@ -12,6 +14,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
+use probebook_compiler::diagnostics::{Diagnostic, Sources, render};
 
 use probebook_runtime::text::reason;
 
@@ -36,15 +39,16 @@ enum Action {
     )]
     Run(Box<arguments::Arguments>),
     /// List probes: `probebook list 'tracepoint:syscalls:*'`
-    List {
-        /// A probe with wildcards; every probe type without it
-        pattern: Option<String>,
-    },
+    List(list::Arguments),
+    /// Say what is wrong with scripts, without running them
+    Check(check::Arguments),
     /// Show the documentation of a builtin or function
     Doc {
         /// Its name; all of them without it
         name: Option<String>,
     },
+    /// Try what works on this machine, and say how to get the rest
+    Doctor(doctor::Arguments),
     /// Tell Jupyter about this kernel
     Install(Place),
     /// Serve a Jupyter client (Jupyter calls this)
@@ -80,8 +84,10 @@ pub fn main() -> ExitCode {
     };
     match action {
         Action::Run(arguments) => run::run(&arguments),
-        Action::List { pattern } => list::run(pattern.as_deref()),
+        Action::List(arguments) => list::run(&arguments),
+        Action::Check(arguments) => check::run(&arguments),
         Action::Doc { name } => doc::run(name.as_deref()),
+        Action::Doctor(arguments) => doctor::run(&arguments),
         Action::Install(place) => install_kernel(&place),
         Action::Kernel { connection_file } => serve(&connection_file),
     }
@@ -130,6 +136,13 @@ fn read_script(file: &str) -> Result<(String, String), String> {
     let bytes = std::fs::read(file).map_err(|error| format!("failed to open file '{file}': {}", reason(&error)))?;
     let text = String::from_utf8(bytes).map_err(|_| format!("{file} is not UTF-8 text"))?;
     Ok((file.to_string(), text))
+}
+
+/// Prints diagnostics as bpftrace does.
+fn show(diagnostics: &[Diagnostic], sources: &Sources) {
+    for diagnostic in diagnostics {
+        complain(&render::to_bpftrace_text(diagnostic, sources));
+    }
 }
 
 fn fail(message: &str) -> ExitCode {

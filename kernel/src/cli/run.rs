@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use probebook_compiler::codegen::Cache;
-use probebook_compiler::diagnostics::{Diagnostic, Sources, render};
+use probebook_compiler::diagnostics::{Diagnostic, Sources};
 use probebook_compiler::pipeline::Compiled;
 use probebook_compiler::semantics::named_parameters::NamedParameter;
 use probebook_compiler::syntax::{self, ast::SourceId};
@@ -27,8 +27,11 @@ pub fn run(arguments: &Arguments) -> ExitCode {
         super::say(&arguments::version());
         return ExitCode::SUCCESS;
     }
+    if arguments.info {
+        return super::doctor::info();
+    }
     if arguments.list {
-        return super::list::run(arguments.rest().first().map(String::as_str));
+        return super::list::run(&arguments.listing());
     }
     match arguments.check().map_err(Failure::Message).and_then(|()| run_script(arguments)) {
         Ok(code) => ExitCode::from(code),
@@ -150,9 +153,7 @@ fn measure(session: &Session, script: &Script, first: Duration) -> Result<u8, Fa
 
 /// Prints diagnostics as bpftrace does.
 fn show(diagnostics: &[Diagnostic], sources: &Sources) -> Failure {
-    for diagnostic in diagnostics {
-        super::complain(&render::to_bpftrace_text(diagnostic, sources));
-    }
+    super::show(diagnostics, sources);
     Failure::Shown
 }
 

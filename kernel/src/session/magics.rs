@@ -41,7 +41,11 @@ pub enum Command {
     Wait(Vec<String>),
     Unsafe(bool),
     Print(PrintMode),
-    Probes(String),
+    /// With arguments and definitions if `verbose`.
+    Probes {
+        pattern: String,
+        verbose: bool,
+    },
     Help,
 }
 
@@ -76,7 +80,7 @@ pub const MAGICS: &[(&str, &str, &str)] = &[
         "%config print=update | print=append",
         "replace the picture of a map that is printed again, or add one",
     ),
-    ("%probes", "%probes PATTERN", "list probes"),
+    ("%probes", "%probes [-v] PATTERN", "list probes; with -v also their arguments, or the definition of a type"),
     ("%help", "%help", "list magics"),
 ];
 
@@ -158,7 +162,15 @@ fn apply(cell: &mut Cell, line: &str) -> Result<(), String> {
             [mode] if mode == "print=update" => Command::Print(PrintMode::Update),
             _ => return Err(usage()),
         },
-        "%probes" => Command::Probes(arguments.first().cloned().ok_or_else(usage)?),
+        "%probes" => {
+            let verbose = arguments.first().is_some_and(|word| word == "-v");
+            let words = arguments.get(usize::from(verbose)..).unwrap_or_default();
+            let pattern = words.join(" ");
+            if pattern.is_empty() {
+                return Err(usage());
+            }
+            Command::Probes { pattern, verbose }
+        }
         "%help" | "%lsmagic" => Command::Help,
         other => return Err(unknown(other, &usage())),
     };

@@ -2,6 +2,8 @@
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
 
 use probebook_compiler::codegen::Cache;
 use probebook_compiler::syntax;
@@ -10,13 +12,17 @@ use probebook_runtime::{Session, SessionOptions, TraceHandle};
 
 use super::jobs::Jobs;
 use super::magics::{self, Command, PrintMode};
+use super::probe_list::Listing;
 use super::tables::MapOrigins;
-use super::{complete, documentation, errors, probe_list, words};
+use super::{complete, documentation, errors, words};
 use crate::engine::Definitions;
 use crate::jupyter::{
     Completeness, Completion, CompletionMatch, ErrorReport, ExecuteOutcome, ExecuteRequest, HelpLink, Interpreter,
     KernelInfo, LanguageInfo, MimeBundle, Output,
 };
+
+/// The list of kernel functions is made ahead of the first search, but not in the way of the first cell.
+const INDEX_AFTER: Duration = Duration::from_secs(1);
 
 /// Cells of one notebook, and what lives on between them.
 pub struct Notebook {
@@ -48,6 +54,11 @@ struct Foreground {
 impl Notebook {
     pub fn new() -> io::Result<Notebook> {
         let session = Arc::new(Session::new(SessionOptions::default())?);
+        let system = Arc::clone(session.system());
+        thread::Builder::new().name("index".into()).spawn(move || {
+            thread::sleep(INDEX_AFTER);
+            system.index_functions();
+        })?;
         Ok(Notebook {
             session,
             state: Mutex::default(),
@@ -106,10 +117,11 @@ impl Notebook {
                 output.stdout(if on { "Unsafe functions are allowed.\n" } else { "Unsafe functions are refused.\n" });
             }
             Command::Print(mode) => self.state().print = mode,
-            Command::Probes(pattern) => {
-                let found = probe_list::matching(self.session.system().as_ref(), &pattern);
+            Command::Probes { pattern, verbose } => {
+                let listing = Listing { system: self.session.system(), pid: None, verbose };
+                let found = listing.search(&pattern);
                 let found = found.map_err(|message| errors::plain("system-information", &message))?;
-                output.stdout(&found.iter().map(|name| format!("{name}\n")).collect::<String>());
+                output.stdout(&found.iter().map(|line| format!("{line}\n")).collect::<String>());
             }
             Command::Help => output.stdout(&help()),
         }

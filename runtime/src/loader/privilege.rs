@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 
 /// Bits of the capabilities that tracing needs (`linux/capability.h`).
+const CAP_DAC_READ_SEARCH: u32 = 2;
 const CAP_SYS_ADMIN: u32 = 21;
 const CAP_PERFMON: u32 = 38;
 const CAP_BPF: u32 = 39;
@@ -44,15 +45,52 @@ impl Refusal {
     }
 }
 
+/// Where the kernel says what it forbids to everybody.
+pub const LOCKDOWN: &str = "/sys/kernel/security/lockdown";
+
+/// A capability, and what it is for.
+#[derive(Clone, Copy, Debug)]
+pub struct Capability {
+    pub name: &'static str,
+    pub serves: &'static str,
+    bit: u32,
+}
+
+/// All that tracing may need.
+pub const CAPABILITIES: [Capability; 4] = [
+    Capability { name: "CAP_BPF", serves: "loading programs and creating maps", bit: CAP_BPF },
+    Capability { name: "CAP_PERFMON", serves: "attaching probes and reading memory", bit: CAP_PERFMON },
+    Capability { name: "CAP_DAC_READ_SEARCH", serves: "reading tracefs", bit: CAP_DAC_READ_SEARCH },
+    Capability { name: "CAP_SYS_ADMIN", serves: "mounting tracefs, and kernels before 5.8", bit: CAP_SYS_ADMIN },
+];
+
+impl Capability {
+    /// Whether the others usually suffice.
+    pub fn optional(&self) -> bool {
+        self.bit == CAP_SYS_ADMIN
+    }
+}
+
+/// Whether this process has a capability, or the one that stands for all of tracing.
+pub fn has(capability: Capability) -> bool {
+    let effective = effective();
+    let is_held = |bit: u32| effective & (1 << bit) != 0;
+    is_held(capability.bit) || matches!(capability.bit, CAP_BPF | CAP_PERFMON) && is_held(CAP_SYS_ADMIN)
+}
+
 /// Which of the capabilities that tracing needs are missing; `None` if all are there.
 pub fn missing_privilege() -> Option<&'static str> {
+    missing_of(effective())
+}
+
+/// The capabilities in effect, a bit each.
+fn effective() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let effective = status
+    status
         .lines()
         .find_map(|line| line.strip_prefix("CapEff:"))
         .and_then(|text| u64::from_str_radix(text.trim(), 16).ok())
-        .unwrap_or(0);
-    missing_of(effective)
+        .unwrap_or(0)
 }
 
 fn missing_of(effective: u64) -> Option<&'static str> {
@@ -66,8 +104,8 @@ fn missing_of(effective: u64) -> Option<&'static str> {
 }
 
 /// The kernel's lockdown mode, if one is set.
-fn lockdown() -> Option<String> {
-    let text = fs::read_to_string("/sys/kernel/security/lockdown").ok()?;
+pub fn lockdown() -> Option<String> {
+    let text = fs::read_to_string(LOCKDOWN).ok()?;
     let mode = text.split('[').nth(1)?.split(']').next()?;
     (mode != "none").then(|| mode.to_owned())
 }

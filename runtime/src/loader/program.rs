@@ -19,8 +19,12 @@ const LARGEST_LOG: u32 = 1 << 26;
 pub enum LoadError {
     #[error(transparent)]
     Object(#[from] ObjectError),
-    #[error(transparent)]
-    Refused(#[from] Refusal),
+    #[error("{refusal}")]
+    Refused {
+        /// Index into the plan's programs.
+        program: usize,
+        refusal: Refusal,
+    },
     /// The verifier found fault with a program.
     #[error("the kernel's verifier rejected the program: {message}")]
     Rejected {
@@ -78,7 +82,7 @@ struct Failure {
 impl Failure {
     fn at(self, program: usize, executable: &Executable) -> LoadError {
         if let (true, Some(refusal)) = (self.log.is_empty(), Refusal::of(&self.error, "loading a BPF program")) {
-            return refusal.into();
+            return LoadError::Refused { program, refusal };
         }
         let reason = verifier_log::reason(&self.log);
         if reason.message.is_empty() {

@@ -50,6 +50,10 @@ impl KernelInfo for System {
         self.module_btf(module)?.prototype(function)
     }
 
+    fn describes_function(&self, module: &str, function: &str) -> bool {
+        self.module_btf(module).is_some_and(|btf| btf.function_id(function).is_some())
+    }
+
     fn iterators(&self) -> Result<Arc<Vec<String>>, Unavailable> {
         self.require_btf("iterators")?;
         Ok(Arc::clone(self.iterators.get_or_init(|| Arc::new(self.btf().iterators()))))
@@ -119,6 +123,12 @@ impl KernelInfo for System {
 }
 
 impl System {
+    /// Makes the list of the kernel's functions; for a background thread.
+    pub fn index_functions(&self) {
+        // Why it cannot be made is told to whoever asks for it.
+        let _ = self.kernel_functions();
+    }
+
     fn require_btf(&self, what: &str) -> Result<(), Unavailable> {
         if !self.btf().is_empty() {
             return Ok(());

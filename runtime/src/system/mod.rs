@@ -16,7 +16,7 @@ use std::sync::{Arc, OnceLock};
 use jiff::Timestamp;
 use nix::time::ClockId;
 
-pub use btf::Btf;
+pub use btf::{Btf, Signature};
 pub use kallsyms::{Kallsyms, KernelSymbol};
 use modules::Modules;
 pub use tracefs::Tracefs;

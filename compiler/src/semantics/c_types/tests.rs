@@ -230,6 +230,7 @@ fn definitions_hold_for_later_cells() {
             include_dirs: &[],
             include_files: &[],
             read_warnings: false,
+            assume_probes: false,
             options: Default::default(),
             cache: &Default::default(),
         })

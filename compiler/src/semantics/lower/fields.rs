@@ -124,6 +124,7 @@ impl Lowerer<'_> {
                 let address = Ir::convert(Conversion::ToInteger, Scalar::I64, Ir::Context);
                 self.member(Repr::Remote { address, space: AddressSpace::Kernel }, 1, &member, span)
             }
+            Arguments::Assumed => Ok(Operand::scalar(Type::U64, Ir::int(0), span)),
             Arguments::Words(info) => {
                 let member = self.find_field(info, field)?;
                 self.argument_words(&member, span)

@@ -2,6 +2,7 @@
 //!
 //! One probe type a file; [`TYPES`] lists them for expansion, completion and documentation.
 
+mod assumed;
 mod fentry;
 mod function;
 pub mod glob;
@@ -92,6 +93,8 @@ pub enum Arguments {
     /// `ctx` is this structure, whose pointers may be NULL.
     Iterator(Arc<StructType>),
     Registers,
+    /// Whatever the script says: the probe is not known here.
+    Assumed,
 }
 
 /// Lays parameters out as the context of a raw tracepoint or of `fentry` holds them: each takes as
@@ -176,7 +179,13 @@ pub fn expand(
     let parts = point.parts.iter().skip(1).map(|part| part.text.clone()).collect();
     let request = Request { point, parts, info, environment, pid };
     match ty.expand {
-        Some(expand) => expand(&request),
+        Some(expand) => match expand(&request) {
+            Ok(found) if found.is_empty() && environment.assume_probes => Ok(assumed::expand(&request, ty)),
+            Err(error) if environment.assume_probes && assumed::is_absent(error.id) => {
+                Ok(assumed::expand(&request, ty))
+            }
+            other => other,
+        },
         None => {
             let message = format!("{} probes are not supported yet", ty.name);
             Err(Box::new(Diagnostic::error("not-supported-yet", point.span, message)))

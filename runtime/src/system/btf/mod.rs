@@ -1,5 +1,6 @@
 //! The kernel's own description of its types, from `/sys/kernel/btf/vmlinux`.
 
+mod c_text;
 mod convert;
 mod raw;
 
@@ -10,6 +11,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use probebook_compiler::kernel_info::Prototype;
 use probebook_compiler::types::{EnumType, StructType, Type};
 
+pub use c_text::Signature;
 use raw::{Raw, Record, kind};
 
 /// Where the kernel keeps its description.
