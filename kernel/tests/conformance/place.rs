@@ -8,6 +8,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::case::Case;
 
+/// Not there where the kernel has no such thing.
+const LOCKDOWN: &str = "/sys/kernel/security/lockdown";
+
 /// The machine as the cases see it.
 pub struct Place {
     /// Where the test programs were built; an explanation if they could not be.
@@ -67,10 +70,11 @@ impl Place {
             "kprobe" => !Path::new("/sys/bus/event_source/devices/kprobe").exists(),
             "fentry" => !self.fentry.get_or_init(has_fentry),
             "bpffs" => !self.root || !holds("/proc/filesystems", "\tbpf\n"),
+            "task-from-pid" => !holds("/proc/kallsyms", " bpf_task_from_pid\n"),
             "no-pmu" => Path::new("/sys/bus/event_source/devices/cpu").exists(),
             "cgroup2" => !Path::new("/sys/fs/cgroup/cgroup.controllers").exists(),
             "kernel-data" => !holds("/proc/kallsyms", " __per_cpu_offset\n"),
-            "no-lockdown" => !holds("/sys/kernel/security/lockdown", "[none]"),
+            "no-lockdown" => Path::new(LOCKDOWN).exists() && !holds(LOCKDOWN, "[none]"),
             "python3" => !has_command("python3"),
             "x86_64" => !cfg!(target_arch = "x86_64"),
             other => return Some(format!("{other} is not a known need")),
