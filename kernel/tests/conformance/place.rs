@@ -8,9 +8,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::case::Case;
 
-/// Not there where the kernel has no such thing.
-const LOCKDOWN: &str = "/sys/kernel/security/lockdown";
-
 /// The machine as the cases see it.
 pub struct Place {
     /// Where the test programs were built; an explanation if they could not be.
@@ -75,7 +72,7 @@ impl Place {
             "no-pmu" => Path::new("/sys/bus/event_source/devices/cpu").exists(),
             "cgroup2" => !Path::new("/sys/fs/cgroup/cgroup.controllers").exists(),
             "kernel-data" => !holds("/proc/kallsyms", " __per_cpu_offset\n"),
-            "no-lockdown" => Path::new(LOCKDOWN).exists() && !holds(LOCKDOWN, "[none]"),
+            "no-lockdown" => !holds("/sys/kernel/security/lockdown", "[none]"),
             "python3" => !has_command("python3"),
             "x86_64" => !cfg!(target_arch = "x86_64"),
             other => return Some(format!("{other} is not a known need")),
