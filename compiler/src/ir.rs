@@ -265,6 +265,10 @@ impl Helper {
     pub const MAP_LOOKUP_PERCPU_ELEM: Helper = Helper(195);
     pub const KTIME_GET_TAI_NS: Helper = Helper(208);
 
+    /// Numbers from here on are kernel functions: indices into the plan's list of their names, which
+    /// the loader replaces by the kernel's numbers.
+    pub const KERNEL_FUNCTIONS: u32 = 0x4000_0000;
+
     /// Whether the helper gives the same each time a program calls it in one run: who runs, and
     /// where (programs do not migrate). Repeated calls are then made once, unused ones not at all.
     pub fn is_constant(self) -> bool {

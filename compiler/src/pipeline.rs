@@ -110,6 +110,7 @@ pub fn analyse(request: &Request) -> Result<Analysed, Vec<Diagnostic>> {
         events: builder.events,
         time_formats: builder.time_formats,
         cgroup_filters: builder.cgroup_filters,
+        kernel_functions: builder.kernel_functions,
         losses: builder.losses,
         bursts: codegen::bursts(&module),
         settings: environment.settings,

@@ -20,6 +20,9 @@ pub struct Plan {
     pub events: Vec<EventPlan>,
     /// `strftime` formats, by index.
     pub time_formats: Vec<String>,
+    /// Kernel functions that programs call (`BPF_PSEUDO_KFUNC_CALL` in `linux/bpf.h`): a call of the
+    /// helper [`crate::ir::Helper::KERNEL_FUNCTIONS`] + n is one of the n-th.
+    pub kernel_functions: Vec<String>,
     /// `cgroup_path` filters, by index.
     pub cgroup_filters: Vec<String>,
     /// What can be lost, by index into the counters map's value.

@@ -14,6 +14,7 @@ use crate::attach::{self, AttachError, Mechanisms, Reaper};
 use crate::events::{ActionError, Actions, LossCounters, PacketError, Packets, Ring, ring_size};
 use crate::loader::child::HeldChild;
 use crate::loader::control::ControlPage;
+use crate::loader::object::Numbers;
 use crate::loader::program::{self, LoadError};
 use crate::maps::{self, LiveMap, MapError, MapInfo, MapTable, Prepared};
 use crate::symbols::{Formats, Show, Symbols};
@@ -64,6 +65,8 @@ pub enum StartError {
     Packets(#[from] PacketError),
     #[error("`{command}` could not be started: {source}")]
     Child { command: String, source: io::Error },
+    #[error("this kernel has no function {0} for programs to call")]
+    KernelFunction(String),
     #[error("no process has the number {0}")]
     NoSuchProcess(u32),
 }
@@ -137,7 +140,9 @@ impl Session {
         } else {
             let fds: Vec<RawFd> = prepared.maps.iter().map(|map| map.raw_fd()).collect();
             let bindings = attach::bind::all(&plan, &self.shared.system)?;
-            program::load(&plan.object, &plan.programs, &bindings, &fds, plan.settings.log_size)?
+            let functions = self.kernel_functions(&plan)?;
+            let numbers = Numbers { maps: &fds, functions: &functions };
+            program::load(&plan.object, &plan.programs, &bindings, numbers, plan.settings.log_size)?
         };
         let loaded = Instant::now();
         let text_options = self.text_options(&plan);
@@ -161,6 +166,15 @@ impl Session {
         };
         self.shared.maps.commit(&prepared);
         Ok(Trace::new(Arc::clone(&self.shared), plan, prepared.maps, parts))
+    }
+
+    /// The kernel's numbers of the functions that a plan's programs call.
+    fn kernel_functions(&self, plan: &Plan) -> Result<Vec<u32>, StartError> {
+        let number = |name: &String| {
+            let found = self.shared.system.btf().function_id(name);
+            found.ok_or_else(|| StartError::KernelFunction(name.clone()))
+        };
+        plan.kernel_functions.iter().map(number).collect()
     }
 
     /// What printing a plan's values depends on.

@@ -16,7 +16,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use probebook_compiler::plan::{Attach, MapRole, MissingProbes, Plan};
+use probebook_compiler::plan::{Attach, MapRole, MissingProbes, Plan, ProbePlan};
 
 use probebook_compiler::syntax::ast::Span;
 
@@ -218,7 +218,7 @@ impl Trace {
     fn attach_all(&mut self, sink: &mut dyn Sink) -> Result<(), AttachError> {
         let shared = Arc::clone(&self.shared);
         let surroundings = Surroundings { system: &shared.system, pid: self.pid(), mechanisms: self.parts.mechanisms };
-        for (cookie, probe) in self.plan.probes.iter().enumerate() {
+        for (cookie, probe) in in_order(&self.plan.probes) {
             let Some(program) = self.parts.programs.get(probe.program) else { continue };
             let Some(kind) = self.plan.programs.get(probe.program).map(|program| program.kind) else { continue };
             let target = attach::Target { program: program.as_fd(), kind, cookie: cookie as u64 };
@@ -544,6 +544,15 @@ impl Drop for Trace {
 /// Whether there are events of this probe to wait for. A pinned iterator is run by others.
 fn waits(attach: &Attach) -> bool {
     !matches!(attach, Attach::Begin | Attach::End | Attach::Iter { pin: Some(_), .. })
+}
+
+/// Probes and their numbers in the order in which they are attached, so that actions on one place run
+/// in their order: on a function's trampoline the latest program runs first
+/// (`bpf_trampoline_link_prog` in `kernel/bpf/trampoline.c`).
+fn in_order(probes: &[ProbePlan]) -> impl Iterator<Item = (usize, &ProbePlan)> {
+    let is_trampoline = |probe: &ProbePlan| matches!(probe.attach, Attach::Fentry { .. });
+    let first = probes.iter().enumerate().filter(move |(_, probe)| !is_trampoline(probe));
+    first.chain(probes.iter().enumerate().rev().filter(move |(_, probe)| is_trampoline(probe)))
 }
 
 /// What becomes of a probe that is not there.

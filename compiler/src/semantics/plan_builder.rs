@@ -1,6 +1,6 @@
 //! Collects what a script needs beside its programs: maps, events, formats, losses.
 
-use crate::ir::{MapIndex, Module};
+use crate::ir::{Helper, MapIndex, Module};
 use crate::plan::{Control, EventPlan, Loss, MapKind, MapPlan, MapRole, UserMap};
 use crate::semantics::environment::{KeyInfo, MapInfo};
 use crate::semantics::lower::maps::present_offset;
@@ -17,6 +17,7 @@ pub struct PlanBuilder {
     pub losses: Vec<Loss>,
     pub time_formats: Vec<String>,
     pub cgroup_filters: Vec<String>,
+    pub kernel_functions: Vec<String>,
 }
 
 impl PlanBuilder {
@@ -124,6 +125,11 @@ impl PlanBuilder {
 
     pub fn time_format(&mut self, format: &str) -> u32 {
         index_of(&mut self.time_formats, format)
+    }
+
+    /// What calls a kernel function by its name.
+    pub fn kernel_function(&mut self, name: &str) -> Helper {
+        Helper(Helper::KERNEL_FUNCTIONS + index_of(&mut self.kernel_functions, name))
     }
 
     pub fn cgroup_filter(&mut self, filter: &str) -> u32 {

@@ -1,6 +1,7 @@
 //! Who runs: process, thread, user, cgroup, CPU.
 
 use crate::ir::{Expr as Ir, Helper, Op, Scalar, Stmt};
+use crate::plan::{EventPlan, Stream};
 use crate::semantics::lower::{Lowered, Lowerer, Operand};
 use crate::syntax::ast::{ExprKind, TypeOrExpr};
 use crate::types::{AddressSpace, Type};
@@ -50,9 +51,10 @@ pub const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "comm",
-        signatures: &["string comm"],
-        documentation: "The name of the current thread (at most 15 bytes).",
+        signatures: &["string comm", "string comm(uint32 pid)"],
+        documentation: "The name of the current thread (at most 15 bytes), or of the process with a number, as the initial namespace numbers them. That works where the kernel allows `bpf_task_from_pid`: in fentry, fexit, iter and rawtracepoint, and from 6.12 on in most others.",
         example: "tracepoint:raw_syscalls:sys_enter { @[comm] = count(); }",
+        arguments: (0, Some(1)),
         lower: Lower::Value(comm),
         ..Entry::BASE
     },
@@ -174,6 +176,9 @@ fn namespace_error(lowerer: &mut Lowerer, call: &CallSite) -> crate::semantics::
 /// Read from the task itself where BTF tells where: a third of what the helper takes. The kernel
 /// keeps the name padded with zeros (`__set_task_comm`), so the bytes serve as a map key.
 fn comm(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
+    if let Some(pid) = call.arguments.first() {
+        return comm_of(lowerer, call, pid);
+    }
     let ty = Type::String { capacity: COMM };
     let slot = Ir::Slot(lowerer.slot_for(&ty));
     let place = lowerer.info.struct_type("struct task_struct").and_then(|task| {
@@ -190,6 +195,45 @@ fn comm(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
             lowerer.helper(Helper::GET_CURRENT_COMM, vec![slot.clone(), Ir::int(i64::from(COMM))]);
         }
     }
+    Ok(Operand::memory(ty, slot, call.span))
+}
+
+/// Finds the task, reads its name, and gives the task back, as the verifier demands.
+fn comm_of(lowerer: &mut Lowerer, call: &CallSite, pid: &TypeOrExpr) -> Lowered<Operand> {
+    const FIND: &str = "bpf_task_from_pid";
+    let pid = lowerer.value_argument(pid)?;
+    let pid = lowerer.integer(pid)?;
+    let pid = lowerer.bind(Scalar::I64, pid);
+    let task = lowerer.info.struct_type("struct task_struct");
+    let offset = task.and_then(|task| Some(task.fields.iter().find(|field| field.name == "comm")?.offset));
+    let (Some(offset), Some(_)) = (offset, lowerer.info.function_prototype("vmlinux", FIND)) else {
+        let message = format!("comm() of another process needs a kernel with {FIND} (6.2) and BTF");
+        return Err(lowerer.error("no-kernel-support", call.span, message));
+    };
+    // The kernel wants to know the types of what it hands over.
+    lowerer.probe.needs_types.set(true);
+    lowerer.probe.depends.set(true);
+    let ty = Type::String { capacity: COMM };
+    let slot = Ir::Slot(lowerer.slot_for(&ty));
+    let find = lowerer.plan.kernel_function(FIND);
+    let release = lowerer.plan.kernel_function("bpf_task_release");
+    lowerer.emit(Stmt::At(call.span));
+    let task = lowerer.helper(find, vec![pid.clone()]);
+    let (then, ()) = lowerer.nested(|lowerer| {
+        let name = Ir::binary(Op::Add, task.clone(), Ir::int(i64::from(offset)));
+        lowerer.probe_read(slot.clone(), COMM, name, AddressSpace::Kernel);
+        lowerer.emit(Stmt::Evaluate(Ir::Helper { id: release, arguments: vec![task.clone()], returns: Scalar::I64 }));
+    });
+    let (otherwise, warned) = lowerer.nested(|lowerer| {
+        let mut bytes = b"N/A".to_vec();
+        bytes.resize(COMM as usize, 0);
+        lowerer.emit(Stmt::Bytes { to: slot.clone(), bytes, align: 8 });
+        let format = "No such process (pid=%d)".to_string();
+        let event = EventPlan::Printf { format, arguments: vec![Type::I64], stream: Stream::Warning(call.span) };
+        lowerer.send(event, &[Operand::scalar(Type::I64, pid.clone(), call.span)], &[Type::I64])
+    });
+    warned?;
+    lowerer.emit(Stmt::If { condition: task.is_nonzero(), then, otherwise });
     Ok(Operand::memory(ty, slot, call.span))
 }
 

@@ -10,6 +10,7 @@ use std::os::fd::RawFd;
 use aya_obj::btf::BtfFeatures;
 use aya_obj::generated::bpf_insn;
 use aya_obj::{Function, Object};
+use probebook_compiler::ir::Helper;
 use probebook_compiler::plan::ProgramPlan;
 
 /// `BPF_LD | BPF_IMM | BPF_DW`: the first half of a 16-byte load.
@@ -18,6 +19,10 @@ const LOAD_IMMEDIATE_64: u8 = 0x18;
 /// value (`BPF_PSEUDO_MAP_VALUE`), both in `linux/bpf.h`.
 const PSEUDO_MAP_FD: u8 = 1;
 const PSEUDO_MAP_VALUE: u8 = 2;
+
+/// `BPF_JMP | BPF_CALL`, and the source register that makes it a call of a kernel function.
+const CALL: u8 = 0x85;
+const PSEUDO_KFUNC_CALL: u8 = 2;
 
 /// Why an object cannot be used. Each is a bug of the compiler, never the user's mistake.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +37,8 @@ pub enum ObjectError {
     MissingProgram(String),
     #[error("`{program}` speaks of map {index}, but the plan has {count}")]
     MissingMap { program: String, index: i32, count: usize },
+    #[error("`{program}` calls kernel function {index}, but the plan has {count}")]
+    MissingFunction { program: String, index: i32, count: usize },
 }
 
 /// A program's place in the script for one instruction.
@@ -62,13 +69,22 @@ pub struct Executables {
     pub btf: Option<Vec<u8>>,
 }
 
-/// Reads an object; `maps` are the descriptors of the plan's maps.
-pub fn read(object: &[u8], plans: &[ProgramPlan], maps: &[RawFd]) -> Result<Executables, ObjectError> {
+/// What the numbers in programs stand for.
+#[derive(Clone, Copy)]
+pub struct Numbers<'a> {
+    /// The descriptors of the plan's maps.
+    pub maps: &'a [RawFd],
+    /// The kernel's numbers of the plan's kernel functions.
+    pub functions: &'a [u32],
+}
+
+/// Reads an object.
+pub fn read(object: &[u8], plans: &[ProgramPlan], numbers: Numbers<'_>) -> Result<Executables, ObjectError> {
     let mut parsed = Object::parse(object)?;
     let btf = parsed.fixup_and_sanitize_btf(&btf_features())?.map(|btf| btf.to_bytes());
     let text_sections: HashSet<usize> = parsed.functions.keys().map(|(section, _)| *section).collect();
     parsed.relocate_calls(&text_sections)?;
-    let programs = plans.iter().map(|plan| executable(&parsed, plan, maps)).collect::<Result<_, _>>()?;
+    let programs = plans.iter().map(|plan| executable(&parsed, plan, numbers)).collect::<Result<_, _>>()?;
     Ok(Executables { programs, btf })
 }
 
@@ -77,15 +93,20 @@ fn btf_features() -> BtfFeatures {
     BtfFeatures::new(true, true, true, true, true, true, true, true)
 }
 
-fn executable(object: &Object, plan: &ProgramPlan, maps: &[RawFd]) -> Result<Executable, ObjectError> {
+fn executable(object: &Object, plan: &ProgramPlan, numbers: Numbers<'_>) -> Result<Executable, ObjectError> {
     let missing = || ObjectError::MissingProgram(plan.symbol.clone());
     let program = object.programs.get(&plan.symbol).ok_or_else(missing)?;
     let function = object.functions.get(&program.function_key()).ok_or_else(missing)?;
     let mut instructions = function.instructions.clone();
-    replace_maps(&mut instructions, maps).map_err(|index| ObjectError::MissingMap {
+    replace_maps(&mut instructions, numbers.maps).map_err(|index| ObjectError::MissingMap {
         program: plan.symbol.clone(),
         index,
-        count: maps.len(),
+        count: numbers.maps.len(),
+    })?;
+    replace_functions(&mut instructions, numbers.functions).map_err(|index| ObjectError::MissingFunction {
+        program: plan.symbol.clone(),
+        index,
+        count: numbers.functions.len(),
     })?;
     Ok(Executable {
         symbol: plan.symbol.clone(),
@@ -113,6 +134,21 @@ fn replace_maps(instructions: &mut [bpf_insn], maps: &[RawFd]) -> Result<(), i32
             instruction.imm = *fd;
         }
         position += 2;
+    }
+    Ok(())
+}
+
+/// Makes calls of kernel functions of those that the compiler wrote as calls of helpers.
+fn replace_functions(instructions: &mut [bpf_insn], functions: &[u32]) -> Result<(), i32> {
+    let first = Helper::KERNEL_FUNCTIONS.cast_signed();
+    let is_ours = |instruction: &&mut bpf_insn| {
+        instruction.code == CALL && instruction.src_reg() == 0 && instruction.imm >= first
+    };
+    for instruction in instructions.iter_mut().filter(is_ours) {
+        let index = instruction.imm - first;
+        let number = usize::try_from(index).ok().and_then(|index| functions.get(index)).ok_or(index)?;
+        instruction.set_src_reg(PSEUDO_KFUNC_CALL);
+        instruction.imm = number.cast_signed();
     }
     Ok(())
 }

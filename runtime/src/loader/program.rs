@@ -1,13 +1,13 @@
 //! Loads programs, and runs those that need no attachment.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use aya_obj::generated::{bpf_attach_type, bpf_cmd, bpf_prog_info, bpf_prog_type};
 use probebook_compiler::plan::{ProgramKind, ProgramPlan};
 
 use super::bpf::{address, attribute, bpf, bpf_descriptor};
-use super::object::{self, Executable, Executables, LineInfo, ObjectError};
+use super::object::{self, Executable, Executables, LineInfo, Numbers, ObjectError};
 use super::privilege::Refusal;
 use super::verifier_log;
 
@@ -53,10 +53,10 @@ pub fn load(
     object: &[u8],
     plans: &[ProgramPlan],
     bindings: &[Option<Binding>],
-    maps: &[RawFd],
+    numbers: Numbers<'_>,
     log_size: u32,
 ) -> Result<Vec<OwnedFd>, LoadError> {
-    let Executables { programs, btf } = object::read(object, plans, maps)?;
+    let Executables { programs, btf } = object::read(object, plans, numbers)?;
     let btf = btf.and_then(|bytes| load_btf(&bytes).ok());
     let loads = programs.iter().zip(plans).enumerate().map(|(index, (executable, plan))| {
         let binding = bindings.get(index).and_then(Option::as_ref);
