@@ -6,6 +6,9 @@ use std::sync::Arc;
 use crate::files::{Files, NoFiles};
 use crate::types::{EnumType, StructType, Type};
 
+/// What the kernel proper is called among modules.
+pub const KERNEL: &str = "vmlinux";
+
 /// Something could not be read; the text says what, why, and the remedy.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]

@@ -107,7 +107,9 @@ pub enum Attach {
         offset: u64,
         returns: bool,
     },
+    /// `module` is none for the kernel proper; without a symbol `offset` is the address.
     Kprobe {
+        module: Option<String>,
         symbol: String,
         offset: u64,
         returns: bool,

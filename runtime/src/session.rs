@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use probebook_compiler::plan::{MapPlan, MapRole, Plan};
 
-use crate::attach::{self, AttachError, Mechanisms, Reaper};
+use crate::attach::{self, AttachError, Mechanisms, Reaper, groups};
 use crate::events::{ActionError, Actions, LossCounters, PacketError, Packets, Ring, ring_size};
 use crate::loader::child::HeldChild;
 use crate::loader::control::ControlPage;
@@ -134,6 +134,7 @@ impl Session {
     pub fn start_with(&self, plan: Plan, maps: PreparedMaps, options: StartOptions) -> Result<Trace, StartError> {
         let PreparedMaps { prepared, formats, time: map_time } = maps;
         let target = target(&options)?;
+        let linking = groups::linking(&plan, options.mechanisms);
         let maps_created = Instant::now();
         let programs = if plan.object.is_empty() {
             Vec::new()
@@ -142,7 +143,7 @@ impl Session {
             let bindings = attach::bind::all(&plan, &self.shared.system)?;
             let functions = self.kernel_functions(&plan)?;
             let numbers = Numbers { maps: &fds, functions: &functions };
-            program::load(&plan.object, &plan.programs, &bindings, numbers, plan.settings.log_size)?
+            program::load(&plan.object, &plan.programs, &bindings, &linking, numbers, plan.settings.log_size)?
         };
         let loaded = Instant::now();
         let text_options = self.text_options(&plan);
@@ -158,6 +159,7 @@ impl Session {
                 .transpose()
                 .map_err(StartError::Control)?,
             programs,
+            linking,
             formats,
             target,
             mechanisms: options.mechanisms,

@@ -16,16 +16,17 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use probebook_compiler::plan::{Attach, MapRole, MissingProbes, Plan, ProbePlan};
+use probebook_compiler::plan::{Attach, MapRole, MissingProbes, Plan};
 
 use probebook_compiler::syntax::ast::Span;
 
+use crate::attach::groups::{self, Group};
 use crate::attach::{self, AttachError, Attachment, Doomed, Mechanisms, Reason, Surroundings};
 use crate::events::{
     Actions, Context, Drained, LossCounters, LossReport, MapPrint, Packets, Ring, Severity, Sink, TextSource,
 };
 use crate::loader::control::{ControlPage, ExitRequest};
-use crate::loader::program;
+use crate::loader::program::{self, Linking};
 use crate::maps::{self, LiveMap, MapError};
 use crate::session::Shared;
 use crate::symbols::Formats;
@@ -96,6 +97,8 @@ pub(crate) struct Parts {
     pub packets: Option<Packets>,
     pub control: Option<ControlPage>,
     pub programs: Vec<OwnedFd>,
+    /// How each program is linked.
+    pub linking: Vec<Linking>,
     pub formats: Arc<Formats>,
     pub target: Target,
     pub mechanisms: Mechanisms,
@@ -218,16 +221,20 @@ impl Trace {
     fn attach_all(&mut self, sink: &mut dyn Sink) -> Result<(), AttachError> {
         let shared = Arc::clone(&self.shared);
         let surroundings = Surroundings { system: &shared.system, pid: self.pid(), mechanisms: self.parts.mechanisms };
-        for (cookie, probe) in in_order(&self.plan.probes) {
-            let Some(program) = self.parts.programs.get(probe.program) else { continue };
-            let Some(kind) = self.plan.programs.get(probe.program).map(|program| program.kind) else { continue };
-            let target = attach::Target { program: program.as_fd(), kind, cookie: cookie as u64 };
-            match attach::attach(probe, target, &surroundings) {
-                Ok(attachments) => {
-                    self.attachments.extend(attachments);
-                    self.summary.probes += 1;
+        for group in in_order(groups::groups(&self.plan, &self.parts.linking), &self.plan) {
+            let Some(program) = self.parts.programs.get(group.program) else { continue };
+            let Some(kind) = self.plan.programs.get(group.program).map(|program| program.kind) else { continue };
+            let linking = self.parts.linking.get(group.program).copied().unwrap_or_default();
+            let target = attach::Target { program: program.as_fd(), kind, cookie: 0, linking };
+            let probes = group.probes.iter().filter_map(|index| Some((*index, self.plan.probes.get(*index)?)));
+            for result in groups::attach_group(&probes.collect::<Vec<_>>(), target, &surroundings) {
+                match result {
+                    Ok(attachments) => {
+                        self.attachments.extend(attachments);
+                        self.summary.probes += 1;
+                    }
+                    Err(error) => missing(error, self.plan.settings.missing_probes, sink)?,
                 }
-                Err(error) => missing(error, self.plan.settings.missing_probes, sink)?,
             }
         }
         Ok(())
@@ -546,13 +553,15 @@ fn waits(attach: &Attach) -> bool {
     !matches!(attach, Attach::Begin | Attach::End | Attach::Iter { pin: Some(_), .. })
 }
 
-/// Probes and their numbers in the order in which they are attached, so that actions on one place run
-/// in their order: on a function's trampoline the latest program runs first
-/// (`bpf_trampoline_link_prog` in `kernel/bpf/trampoline.c`).
-fn in_order(probes: &[ProbePlan]) -> impl Iterator<Item = (usize, &ProbePlan)> {
-    let is_trampoline = |probe: &ProbePlan| matches!(probe.attach, Attach::Fentry { .. });
-    let first = probes.iter().enumerate().filter(move |(_, probe)| !is_trampoline(probe));
-    first.chain(probes.iter().enumerate().rev().filter(move |(_, probe)| is_trampoline(probe)))
+/// The order in which probes are attached, so that actions on one place run in their order: on a function's
+/// trampoline the latest program runs first (`bpf_trampoline_link_prog` in `kernel/bpf/trampoline.c`).
+fn in_order(groups: Vec<Group>, plan: &Plan) -> impl Iterator<Item = Group> {
+    let is_trampoline = |group: &Group| {
+        let probe = group.probes.first().and_then(|index| plan.probes.get(*index));
+        probe.is_some_and(|probe| matches!(probe.attach, Attach::Fentry { .. }))
+    };
+    let (trampolines, others): (Vec<_>, Vec<_>) = groups.into_iter().partition(is_trampoline);
+    others.into_iter().chain(trampolines.into_iter().rev())
 }
 
 /// What becomes of a probe that is not there.

@@ -207,7 +207,8 @@ fn user_address(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
     Ok(Operand::scalar(Type::pointer(to, AddressSpace::User), address, call.span))
 }
 
-fn pointer_to_instruction(lowerer: &mut Lowerer) -> Ir {
+/// The register of the next instruction, from `struct pt_regs`.
+pub fn pointer_to_instruction(lowerer: &mut Lowerer) -> Ir {
     let offset = NATIVE.offsets.iter().find(|(name, _)| *name == "ip").map_or(0, |(_, offset)| *offset);
     context_word(lowerer, offset)
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::diagnostics::Diagnostic;
-use crate::ir::{Conversion, Expr as Ir, Helper, Scalar};
+use crate::ir::{Conversion, Expr as Ir, Helper, Op, Scalar};
 use crate::plan::ProgramKind;
 use crate::semantics::arch::NATIVE;
 use crate::semantics::lower::{Lowered, Lowerer, Operand, Repr, text_literal};
@@ -11,6 +11,7 @@ use crate::semantics::nearest::nearest;
 use crate::semantics::probes::Arguments;
 use crate::types::{AddressSpace, StructField, StructType, Type};
 
+use super::pointers::pointer_to_instruction;
 use super::symbols::context_word;
 use super::{CallSite, Entry, Lower, Mode};
 
@@ -32,8 +33,8 @@ pub const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "func",
-        signatures: &["ksym_t func", "string func"],
-        documentation: "The name of the function that is traced; in kprobes the symbol of its address.",
+        signatures: &["string func", "ksym_t func"],
+        documentation: "The name of the function that is traced.",
         example: "uprobe:libc:*alloc { @[func] = count(); }",
         probes: FUNCTIONS,
         lower: Lower::Value(function),
@@ -99,19 +100,6 @@ pub const ENTRIES: &[Entry] = &[
     },
 ];
 
-/// In kprobes the kernel knows it, so that all probes of an action can share a program. Within a
-/// function it does not (`bpf_get_func_ip` is 0 there).
-fn function(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
-    let name = lowerer.probe.name.rsplit(':').next().unwrap_or_default();
-    if matches!(lowerer.probe.provider, "kprobe" | "kretprobe") && !name.contains('+') {
-        let address = lowerer.helper(Helper::GET_FUNC_IP, vec![Ir::Context]);
-        return Ok(Operand::scalar(Type::KernelSymbol, address, call.span));
-    }
-    let name = name.to_string();
-    lowerer.probe.depends.set(true);
-    Ok(text_literal(name, call.span))
-}
-
 /// `args` as a whole; fields are handled where fields are.
 fn args(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
     lowerer.probe.depends.set(true);
@@ -130,6 +118,25 @@ fn args(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
     let address = Ir::convert(Conversion::ToInteger, Scalar::I64, Ir::Context);
     let repr = Repr::Remote { address, space: AddressSpace::Kernel };
     Ok(Operand { ty, repr, span: call.span, flexible: false })
+}
+
+/// A kernel function is known by its address, so that one program does for many of them; its name is
+/// looked up when it is printed. A user function's name is known already.
+fn function(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
+    if !matches!(lowerer.probe.provider, "kprobe" | "kretprobe") {
+        lowerer.probe.depends.set(true);
+        let name = lowerer.probe.name.rsplit(':').next().unwrap_or_default().to_string();
+        return Ok(text_literal(name, call.span));
+    }
+    // The helper gives 0 for probes that are not at a function's start (kernel/trace/bpf_trace.c).
+    let start = lowerer.helper(Helper::GET_FUNC_IP, vec![Ir::Context]);
+    let start = lowerer.bind(Scalar::I64, start);
+    let address = Ir::Select {
+        condition: Box::new(Ir::binary(Op::Ne, start.clone(), Ir::int(0))),
+        then: Box::new(start),
+        otherwise: Box::new(pointer_to_instruction(lowerer)),
+    };
+    Ok(Operand::scalar(Type::KernelSymbol, address, call.span))
 }
 
 fn numbered(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {

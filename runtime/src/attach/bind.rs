@@ -2,12 +2,13 @@
 
 use std::os::fd::AsFd;
 
+use probebook_compiler::kernel_info::KERNEL;
 use probebook_compiler::plan::{Attach, FentryTarget, Plan, ProbePlan, ProgramKind};
 
 use super::{AttachError, Reason};
 use crate::loader::inspect;
 use crate::loader::program::Binding;
-use crate::system::{Btf, KERNEL, System};
+use crate::system::{Btf, System};
 
 /// The bindings of a plan's programs, in their order; most kinds need none.
 pub fn all(plan: &Plan, system: &System) -> Result<Vec<Option<Binding>>, AttachError> {

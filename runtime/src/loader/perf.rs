@@ -51,8 +51,9 @@ pub enum Event {
     Tracepoint { id: u64 },
     /// A place in a file; `kind` is what sysfs says of the `uprobe` source.
     Uprobe { kind: u32, path: CString, offset: u64, returns: bool },
-    /// A kernel function; `kind` is what sysfs says of the `kprobe` source.
-    Kprobe { kind: u32, function: CString, offset: u64, returns: bool },
+    /// A kernel function; `kind` is what sysfs says of the `kprobe` source. Without a function
+    /// `offset` is the address (`perf_kprobe_init` in `kernel/trace/trace_event_perf.c`).
+    Kprobe { kind: u32, function: Option<CString>, offset: u64, returns: bool },
     /// Memory that is read, written or executed.
     Breakpoint { address: u64, length: u32, access: Access },
 }
@@ -117,7 +118,7 @@ fn fill(attr: &mut perf_event_attr, event: &Event) {
         Event::Kprobe { kind, function, offset, returns } => {
             attr.type_ = *kind;
             attr.config = u64::from(*returns);
-            attr.__bindgen_anon_3.kprobe_func = function.as_ptr() as u64;
+            attr.__bindgen_anon_3.kprobe_func = function.as_ref().map_or(0, |function| function.as_ptr() as u64);
             attr.__bindgen_anon_4.probe_offset = *offset;
         }
     }

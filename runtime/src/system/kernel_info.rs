@@ -1,6 +1,5 @@
 //! The compiler's questions, answered by this system.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -11,7 +10,7 @@ use probebook_compiler::kernel_info::{BpfFunction, KernelInfo, Prototype, Unavai
 use probebook_compiler::types::{EnumType, StructType, Type};
 
 use super::files::Disk;
-use super::{Btf, KERNEL, System, libraries};
+use super::{Btf, System, libraries, traceable};
 use crate::loader::inspect;
 
 /// The initial PID namespace's inode (`PROC_PID_INIT_INO` in `linux/proc_ns.h`).
@@ -36,7 +35,7 @@ impl KernelInfo for System {
     }
 
     fn kernel_functions(&self) -> Result<Arc<Vec<(String, String)>>, Unavailable> {
-        let functions = self.functions.get_or_init(|| Arc::new(self.traceable_functions()));
+        let functions = self.functions.get_or_init(|| Arc::new(traceable::functions(self)));
         if functions.is_empty() {
             return Err(Unavailable {
                 reason: "the kernel's functions are not known: /proc/kallsyms hides their addresses".into(),
@@ -138,51 +137,11 @@ impl System {
             remedy: Some("use a kernel with CONFIG_DEBUG_INFO_BTF".into()),
         })
     }
-
-    /// What ftrace says it can trace; where that may not be read, the functions that both BTF and
-    /// the symbol table know, and those of modules.
-    fn traceable_functions(&self) -> Vec<(String, String)> {
-        let list = self.tracefs().root().ok().map(|root| root.join("available_filter_functions"));
-        let text = list.and_then(|path| fs::read_to_string(path).ok());
-        let functions: BTreeSet<(String, String)> = match text {
-            Some(text) => text.lines().filter_map(traceable).collect(),
-            None => self.described_functions(),
-        };
-        functions.into_iter().map(|(function, module)| (module, function)).collect()
-    }
-
-    fn described_functions(&self) -> BTreeSet<(String, String)> {
-        let described: BTreeSet<&str> = self.btf().functions().collect();
-        let functions = self.kallsyms().iter().filter(|symbol| matches!(symbol.kind, 't' | 'T' | 'w' | 'W'));
-        let known = functions
-            .filter(|symbol| !symbol.module.is_empty() && symbol.module != "bpf" || described.contains(symbol.name));
-        known
-            .map(|symbol| {
-                let module = if symbol.module.is_empty() { KERNEL } else { symbol.module };
-                (symbol.name.to_owned(), module.to_owned())
-            })
-            .collect()
-    }
-}
-
-/// `vfs_read` or `ext4_sync_fs [ext4]`, as function and module.
-fn traceable(line: &str) -> Option<(String, String)> {
-    let mut words = line.split_whitespace();
-    let function = words.next()?;
-    let module = words.next().map_or(KERNEL, |module| module.trim_matches(['[', ']']));
-    Some((function.to_owned(), module.to_owned()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn functions_of_modules_name_their_module() {
-        assert_eq!(traceable("vfs_read"), Some(("vfs_read".into(), "vmlinux".into())));
-        assert_eq!(traceable("ext4_sync_fs [ext4]"), Some(("ext4_sync_fs".into(), "ext4".into())));
-        assert_eq!(traceable(""), None);
-    }
 
     #[test]
     fn this_kernel_has_functions_and_tracepoints() {

@@ -8,6 +8,7 @@ mod kallsyms;
 mod kernel_info;
 mod libraries;
 mod modules;
+mod traceable;
 mod tracefs;
 
 use std::ops::Deref;
@@ -15,6 +16,8 @@ use std::sync::{Arc, OnceLock};
 
 use jiff::Timestamp;
 use nix::time::ClockId;
+
+use probebook_compiler::kernel_info::KERNEL;
 
 pub use btf::{Btf, Signature};
 pub use kallsyms::{Kallsyms, KernelSymbol};
@@ -94,9 +97,6 @@ impl System {
         now.saturating_sub(nanoseconds_since_boot())
     }
 }
-
-/// What the kernel proper is called among modules.
-pub const KERNEL: &str = "vmlinux";
 
 /// Types of the kernel or of one of its modules.
 pub enum ModuleBtf<'a> {

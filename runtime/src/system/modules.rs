@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use probebook_compiler::types::StructType;
 
-use super::KERNEL;
 use super::btf::{Btf, MODULES};
+use probebook_compiler::kernel_info::KERNEL;
 
 /// Modules that were looked at; `None` for one that does not describe itself.
 #[derive(Default)]

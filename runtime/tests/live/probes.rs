@@ -180,7 +180,7 @@ fn kprobe_and_kretprobe_or_the_reason_why_not() {
     let Some(session) = session() else { return };
     for returns in [false, true] {
         let plan = || {
-            let attach = Attach::Kprobe { symbol: "vfs_read".into(), offset: 0, returns };
+            let attach = Attach::Kprobe { module: None, symbol: "vfs_read".into(), offset: 0, returns };
             printing_pid(ProgramKind::Probe, attach)
         };
         let mut sink = Recorder::default();

@@ -21,6 +21,6 @@ pub fn expand(request: &Request, ty: &'static ProbeType) -> Vec<Expanded> {
     if ty.name.starts_with('u') {
         context.address_space = AddressSpace::User;
     }
-    let attach = Attach::Kprobe { symbol, offset: 0, returns: false };
+    let attach = Attach::Kprobe { module: None, symbol, offset: 0, returns: false };
     vec![Expanded { attach, context, span: request.point.span }]
 }

@@ -7,6 +7,7 @@ mod fentry;
 mod function;
 pub mod glob;
 mod iter;
+mod kprobe;
 mod raw_tracepoint;
 mod signal;
 mod special;
@@ -142,8 +143,8 @@ pub static TYPES: &[ProbeType] = &[
     function::UPROBE,
     function::URETPROBE,
     function::USDT,
-    function::KPROBE,
-    function::KRETPROBE,
+    kprobe::KPROBE,
+    kprobe::KRETPROBE,
     fentry::FENTRY,
     fentry::FEXIT,
     iter::ITER,

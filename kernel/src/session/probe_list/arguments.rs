@@ -1,7 +1,8 @@
 //! What a probe's arguments are, as C declares them.
 
+use probebook_compiler::kernel_info::KERNEL;
 use probebook_compiler::kernel_info::KernelInfo;
-use probebook_runtime::system::{KERNEL, Signature, System};
+use probebook_runtime::system::{Signature, System};
 
 use super::names::Listed;
 

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 
+use probebook_compiler::kernel_info::KERNEL;
 use probebook_compiler::kernel_info::KernelInfo;
 use probebook_compiler::semantics::nearest::nearest;
 use probebook_compiler::semantics::probes::{self, glob};
 use probebook_compiler::syntax::ast::AttachPoint;
-use probebook_runtime::system::KERNEL;
 
 /// Types that a wildcard over all types stands for; return probes would show each function twice,
 /// and user probes need a program.
