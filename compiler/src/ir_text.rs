@@ -16,6 +16,14 @@ impl Display for Module {
             f.write_char('\n')?;
             program.fmt(f)?;
         }
+        for (number, function) in self.functions.iter().enumerate() {
+            write!(f, "\nf{number}(")?;
+            for (place, parameter) in function.parameters.iter().enumerate() {
+                write!(f, "{}{parameter}", if place > 0 { ", " } else { "" })?;
+            }
+            f.write_str("): ")?;
+            function.program.fmt(f)?;
+        }
         Ok(())
     }
 }
@@ -148,6 +156,16 @@ impl Display for Expr {
             Expr::Select { condition, then, otherwise } => {
                 write!(f, "select({condition}, {then}, {otherwise})")
             }
+            Expr::Call { function, arguments } => {
+                write!(f, "f{function}(")?;
+                for (number, argument) in arguments.iter().enumerate() {
+                    if number > 0 {
+                        f.write_str(", ")?;
+                    }
+                    argument.fmt(f)?;
+                }
+                f.write_str(")")
+            }
             Expr::Helper { id, arguments, returns } => call(f, *id, arguments, *returns),
             Expr::Map(map) => map.fmt(f),
             Expr::MapValue { map, offset: 0 } => write!(f, "&{map}"),
@@ -227,6 +245,7 @@ fn helper_name(id: Helper) -> Option<&'static str> {
         Helper::MAP_UPDATE_ELEM => "map_update_elem",
         Helper::MAP_DELETE_ELEM => "map_delete_elem",
         Helper::KTIME_GET_NS => "ktime_get_ns",
+        Helper::TRACE_PRINTK => "trace_printk",
         Helper::GET_PRANDOM_U32 => "get_prandom_u32",
         Helper::GET_SMP_PROCESSOR_ID => "get_smp_processor_id",
         Helper::GET_CURRENT_PID_TGID => "get_current_pid_tgid",

@@ -5,6 +5,7 @@ mod doc;
 mod list;
 mod run;
 mod terminal;
+mod trials;
 
 use std::io::Write;
 use std::path::PathBuf;
