@@ -25,6 +25,7 @@ pub const ALL: &[Known] = &[
     known(Helper::LOOP, "loop", "for over ranges"),
     known(Helper::RINGBUF_OUTPUT, "ringbuf_output", "printf() and all other output"),
     known(Helper::SEQ_PRINTF, "seq_printf", "pinned iterators"),
+    known(Helper::TRACE_PRINTK, "trace_printk", "debugf()"),
     known(Helper::KTIME_GET_NS, "ktime_get_ns", "nsecs(monotonic)"),
     known(Helper::KTIME_GET_BOOT_NS, "ktime_get_boot_ns", "nsecs, elapsed"),
     known(Helper::KTIME_GET_TAI_NS, "ktime_get_tai_ns", "nsecs(tai)"),

@@ -48,6 +48,15 @@ pub struct Program {
     pub default_return: i32,
 }
 
+/// A function that programs and other functions call (BPF subprogram). It gives an I64; its body
+/// returns to the caller. It has no context.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Function {
+    pub program: Program,
+    /// What the arguments arrive in: an I64 or a pointer each, five at most.
+    pub parameters: Vec<Var>,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SlotInfo {
     pub size: u32,
@@ -171,6 +180,11 @@ pub enum Expr {
         arguments: Vec<Expr>,
         returns: Scalar,
     },
+    /// Calls one of the module's functions, which gives an I64.
+    Call {
+        function: u32,
+        arguments: Vec<Expr>,
+    },
     /// The map itself, as helpers take it.
     Map(MapIndex),
     /// The address of byte `offset` in the only value of an array map.
@@ -230,6 +244,7 @@ impl Helper {
     pub const MAP_UPDATE_ELEM: Helper = Helper(2);
     pub const MAP_DELETE_ELEM: Helper = Helper(3);
     pub const KTIME_GET_NS: Helper = Helper(5);
+    pub const TRACE_PRINTK: Helper = Helper(6);
     pub const GET_PRANDOM_U32: Helper = Helper(7);
     pub const GET_SMP_PROCESSOR_ID: Helper = Helper(8);
     pub const GET_CURRENT_PID_TGID: Helper = Helper(14);
@@ -310,6 +325,8 @@ impl Scalar {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Module {
     pub programs: Vec<Program>,
+    /// What they call. In the scratch map their entries follow those of the programs.
+    pub functions: Vec<Function>,
     /// The scratch map, if the plan has one: per CPU, one entry a program, in their order.
     pub scratch: Option<MapIndex>,
     /// The scratch map is an ordinary array instead: the entries of all programs for CPU 0, then

@@ -17,6 +17,14 @@ impl Display for Module {
             f.write_char('\n')?;
             program.fmt(f)?;
         }
+        for (number, function) in self.functions.iter().enumerate() {
+            write!(f, "\nf{number}(")?;
+            for (place, parameter) in function.parameters.iter().enumerate() {
+                write!(f, "{}{parameter}", if place > 0 { ", " } else { "" })?;
+            }
+            f.write_str("): ")?;
+            function.program.fmt(f)?;
+        }
         Ok(())
     }
 }
@@ -148,6 +156,16 @@ impl Display for Expr {
             Expr::Convert { op, to, value } => write!(f, "{}({value}, {to})", conversion(*op)),
             Expr::Select { condition, then, otherwise } => {
                 write!(f, "select({condition}, {then}, {otherwise})")
+            }
+            Expr::Call { function, arguments } => {
+                write!(f, "f{function}(")?;
+                for (number, argument) in arguments.iter().enumerate() {
+                    if number > 0 {
+                        f.write_str(", ")?;
+                    }
+                    argument.fmt(f)?;
+                }
+                f.write_str(")")
             }
             Expr::Helper { id, arguments, returns } => call(f, *id, arguments, *returns),
             Expr::Map(map) => map.fmt(f),

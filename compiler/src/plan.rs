@@ -48,6 +48,8 @@ pub struct ProgramPlan {
 pub enum ProgramKind {
     /// `begin`, `end`: loaded as raw tracepoints and run by BPF_PROG_TEST_RUN.
     Run,
+    /// `test` and `bench`: XDP programs, of which BPF_PROG_TEST_RUN tells how long they take.
+    Measured,
     Tracepoint,
     RawTracepoint,
     /// A raw tracepoint whose pointers the kernel knows by their types: what helpers such as
@@ -77,6 +79,14 @@ pub struct ProbePlan {
 pub enum Attach {
     Begin,
     End,
+    /// Run in test mode.
+    Test {
+        name: String,
+    },
+    /// Run, again and again, in bench mode.
+    Bench {
+        name: String,
+    },
     /// On one CPU, every so many nanoseconds.
     Interval {
         period_ns: u64,
@@ -373,6 +383,55 @@ pub struct Settings {
     pub max_bpf_progs: u64,
     /// Bytes of the verifier's log.
     pub log_size: u32,
+    pub lazy_symbolication: bool,
+    pub cache_user_symbols: SymbolCache,
+    pub unstable: UnstableFeatures,
+}
+
+/// For how long user symbols are remembered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SymbolCache {
+    /// Whatever is right for the processes that are traced.
+    #[default]
+    Automatic,
+    PerPid,
+    PerProgram,
+    None,
+}
+
+/// What becomes of a feature that may still change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unstable {
+    Error,
+    Warn,
+    Enable,
+}
+
+impl Unstable {
+    /// As settings spell it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Unstable::Error => "error",
+            Unstable::Warn => "warn",
+            Unstable::Enable => "enable",
+        }
+    }
+}
+
+/// The features that may still change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnstableFeatures {
+    pub import_statement: Unstable,
+    pub tseries: Unstable,
+    pub typeinfo: Unstable,
+    pub dw_ustack: Unstable,
+}
+
+impl Default for UnstableFeatures {
+    fn default() -> Self {
+        let (error, warn) = (Unstable::Error, Unstable::Warn);
+        UnstableFeatures { import_statement: error, tseries: warn, typeinfo: error, dw_ustack: warn }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -401,6 +460,9 @@ impl Default for Settings {
             on_stack_limit: 32,
             max_bpf_progs: 1024,
             log_size: 1_000_000,
+            lazy_symbolication: true,
+            cache_user_symbols: SymbolCache::default(),
+            unstable: UnstableFeatures::default(),
         }
     }
 }

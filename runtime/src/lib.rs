@@ -19,4 +19,4 @@ pub mod value;
 
 pub use attach::Mechanisms;
 pub use session::{PreparedMaps, Session, SessionOptions, StartError, StartOptions};
-pub use trace::{Status, Summary, Trace, TraceError, TraceHandle, WeakTraceHandle};
+pub use trace::{Measurement, Status, Summary, Trace, TraceError, TraceHandle, WeakTraceHandle};

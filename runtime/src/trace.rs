@@ -73,6 +73,17 @@ pub enum TraceError {
     Iterator(io::Error),
 }
 
+/// How a `test` or a `bench` probe did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Measurement {
+    /// What it returned the last time.
+    pub returned: u32,
+    /// The time that it took on average.
+    pub average: Duration,
+    /// What it gave to `exit()`.
+    pub exit_code: i32,
+}
+
 /// What is to be said of a trace when it is over.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Summary {
@@ -314,6 +325,25 @@ impl Trace {
         }
     }
 
+    /// Runs a `test` or `bench` probe of the plan so many times, and hands over what it said.
+    pub fn measure(&mut self, probe: usize, times: u32, sink: &mut dyn Sink) -> Result<Measurement, TraceError> {
+        let Some((name, program)) = self.plan.probes.get(probe).map(|probe| (probe.name.clone(), probe.program)) else {
+            return Ok(Measurement { returned: 0, average: Duration::ZERO, exit_code: 0 });
+        };
+        let Some(program) = self.parts.programs.get(program) else {
+            return Ok(Measurement { returned: 0, average: Duration::ZERO, exit_code: 0 });
+        };
+        self.set_gate(true);
+        let (returned, nanoseconds) =
+            program::measure(program.as_fd(), times).map_err(|source| TraceError::Run { probe: name, source })?;
+        self.drain_all(sink);
+        let exit_code = self.exit_request().map_or(0, |request| request.code);
+        if let Some(control) = &self.parts.control {
+            control.forget_exit();
+        }
+        Ok(Measurement { returned, average: Duration::from_nanos(nanoseconds.into()), exit_code })
+    }
+
     /// Ends the events: programs do nothing from here on. Links are closed in the background.
     pub fn stop(&mut self, sink: &mut dyn Sink) {
         self.set_gate(false);
@@ -550,7 +580,12 @@ impl Drop for Trace {
 
 /// Whether there are events of this probe to wait for. A pinned iterator is run by others.
 fn waits(attach: &Attach) -> bool {
-    !matches!(attach, Attach::Begin | Attach::End | Attach::Iter { pin: Some(_), .. })
+    !is_trial(attach) && !matches!(attach, Attach::Begin | Attach::End | Attach::Iter { pin: Some(_), .. })
+}
+
+/// Whether a probe is run only in a mode of its own.
+fn is_trial(attach: &Attach) -> bool {
+    matches!(attach, Attach::Test { .. } | Attach::Bench { .. })
 }
 
 /// The order in which probes are attached, so that actions on one place run in their order: on a function's

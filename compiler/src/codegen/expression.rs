@@ -37,6 +37,7 @@ impl<'ctx> Function<'_, 'ctx, '_> {
             }
             Expr::Select { condition, then, otherwise } => self.select(condition, then, otherwise),
             Expr::Helper { id, arguments, returns } => self.helper(*id, arguments, *returns),
+            Expr::Call { function, arguments } => self.call(*function, arguments),
             Expr::Map(map) => Ok(self.map(*map)?.into()),
             Expr::MapValue { map, offset } => {
                 // The offset is added, not put into the instruction's second half, which LLVM's
@@ -170,6 +171,21 @@ impl<'ctx> Function<'_, 'ctx, '_> {
             });
         }
         self.call_helper(id, &values, returns)
+    }
+
+    fn call(&mut self, function: u32, arguments: &[Expr]) -> Result<BasicValueEnum<'ctx>> {
+        let callee = self.shared.unit.called(function as usize)?;
+        let mut values: Vec<BasicMetadataValueEnum> = Vec::with_capacity(arguments.len());
+        for argument in arguments {
+            values.push(self.value(argument)?.into());
+        }
+        let given: Vec<_> = values.iter().map(|value| value.is_pointer_value()).collect();
+        let wanted: Vec<_> = callee.get_type().get_param_types().iter().map(|ty| ty.is_pointer_type()).collect();
+        if given != wanted {
+            return Err(CodegenError::malformed("a call's arguments are not what the function takes"));
+        }
+        let call = self.builder.build_call(callee, &values, "")?;
+        call.try_as_basic_value().basic().ok_or_else(|| CodegenError::malformed("a function without a result"))
     }
 
     /// A helper is called by its number: LLVM makes `call N` of a call to the address N.

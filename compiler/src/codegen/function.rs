@@ -10,7 +10,7 @@ use super::capture::{self, Captures};
 use super::debug::FunctionScope;
 use super::unit::Unit;
 use super::{CodegenError, Result, walk};
-use crate::ir::{Expr, Helper, Program, Scalar, Slot, Stmt, Var};
+use crate::ir::{self, Expr, Helper, Program, Scalar, Slot, Stmt, Var};
 use crate::syntax::ast::Span;
 
 /// A program's function and those of its loops share this.
@@ -19,6 +19,8 @@ pub(super) struct Shared<'e, 'ctx, 'a> {
     pub unit: &'e Unit<'ctx, 'a>,
     pub program: &'a Program,
     pub captures: &'e Captures,
+    /// A function that programs call: its result has 64 bits.
+    pub is_called: bool,
 }
 
 /// Where `break` and `continue` of a plain loop go.
@@ -39,6 +41,8 @@ pub(super) struct Function<'e, 'ctx, 'a> {
     pub frame: Option<PointerValue<'ctx>>,
     pub context: Option<PointerValue<'ctx>>,
     pub scratch: Option<PointerValue<'ctx>>,
+    /// The registers that a called function's arguments go to.
+    arguments: Vec<Var>,
     vars: HashMap<Var, PointerValue<'ctx>>,
     slots: HashMap<Slot, PointerValue<'ctx>>,
     /// The plain loops around the current statement, innermost last.
@@ -56,14 +60,46 @@ impl<'e, 'ctx, 'a> Function<'e, 'ctx, 'a> {
         captures: &'e Captures,
         value: FunctionValue<'ctx>,
     ) -> Result<()> {
-        let shared = Shared { unit, program, captures };
+        let shared = Shared { unit, program, captures, is_called: false };
         let mut function = Self::begin(shared, value, capture::MAIN, &["ctx"], &program.body)?;
         function.context = Some(function.parameter(0)?.into_pointer_value());
-        function.allocate_memory()?;
-        let outcome = function.enter(index).and_then(|()| function.block(&program.body));
-        outcome.map_err(|error| function.at(error))?;
-        if function.is_open() {
-            function.return_from_program(None)?;
+        function.emit_body(index)
+    }
+
+    /// Emits a function that programs call into `value`, which takes its parameters and returns a
+    /// `long`. `index`: its entry of the scratch map.
+    pub fn subprogram(
+        unit: &'e Unit<'ctx, 'a>,
+        called: &'a ir::Function,
+        index: usize,
+        captures: &'e Captures,
+        value: FunctionValue<'ctx>,
+    ) -> Result<()> {
+        let shared = Shared { unit, program: &called.program, captures, is_called: true };
+        let names: Vec<String> = (0..called.parameters.len()).map(|number| format!("a{number}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let mut function = Self::begin(shared, value, capture::MAIN, &names, &called.program.body)?;
+        function.arguments.clone_from(&called.parameters);
+        function.emit_body(index)
+    }
+
+    fn emit_body(&mut self, index: usize) -> Result<()> {
+        self.allocate_memory()?;
+        let outcome = self.enter(index).and_then(|()| self.take_arguments());
+        let outcome = outcome.and_then(|()| self.block(&self.shared.program.body));
+        outcome.map_err(|error| self.at(error))?;
+        if self.is_open() {
+            self.return_from_program(None)?;
+        }
+        Ok(())
+    }
+
+    fn take_arguments(&mut self) -> Result<()> {
+        for (number, var) in std::mem::take(&mut self.arguments).into_iter().enumerate() {
+            // A parameter that the body does not use has no place.
+            if self.vars.contains_key(&var) || self.shared.captures.vars.contains_key(&var) {
+                self.write_var(var, self.parameter(number as u32)?)?;
+            }
         }
         Ok(())
     }
@@ -80,7 +116,8 @@ impl<'e, 'ctx, 'a> Function<'e, 'ctx, 'a> {
         let builder = unit.context.create_builder();
         builder.position_at_end(unit.context.append_basic_block(value, "entry"));
         let span = walk::first_span(body).or_else(|| walk::first_span(&shared.program.body));
-        let scope = unit.debug.function(value, parameters, region == capture::MAIN, span);
+        let is_program = region == capture::MAIN && !shared.is_called;
+        let scope = unit.debug.function(value, parameters, is_program, span);
         unit.debug.locate(&builder, &scope, span);
         let mut function = Self {
             shared,
@@ -91,6 +128,7 @@ impl<'e, 'ctx, 'a> Function<'e, 'ctx, 'a> {
             frame: None,
             context: None,
             scratch: None,
+            arguments: Vec::new(),
             vars: HashMap::new(),
             slots: HashMap::new(),
             jumps: Vec::new(),
@@ -167,7 +205,8 @@ impl<'e, 'ctx, 'a> Function<'e, 'ctx, 'a> {
         let key = self.builder.build_alloca(types.i64, "scratch_key")?;
         let mut number = types.i64.const_int(index as u64, false);
         if self.shared.unit.ir.scratch_by_cpu {
-            let programs = types.i64.const_int(self.shared.unit.ir.programs.len() as u64, false);
+            let entries = self.shared.unit.ir.programs.len() + self.shared.unit.ir.functions.len();
+            let programs = types.i64.const_int(entries as u64, false);
             let cpu = self.call_helper(Helper::GET_SMP_PROCESSOR_ID, &[], Scalar::I64)?.into_int_value();
             number = self.builder.build_int_add(number, self.builder.build_int_mul(cpu, programs, "")?, "")?;
         }
@@ -271,7 +310,8 @@ impl<'e, 'ctx, 'a> Function<'e, 'ctx, 'a> {
 
     /// The program's return value as an `int`.
     pub fn return_code(&mut self, value: Option<&Expr>) -> Result<IntValue<'ctx>> {
-        let int = self.shared.unit.types.i32;
+        let types = &self.shared.unit.types;
+        let int = if self.shared.is_called { types.i64 } else { types.i32 };
         match value {
             Some(value) => {
                 let value = self.integer(value)?;

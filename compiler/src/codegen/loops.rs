@@ -206,7 +206,9 @@ impl<'ctx, 'a> Function<'_, 'ctx, 'a> {
         self.builder.position_at_end(leave);
         if self.region == MAIN {
             let code = self.load(self.frame_field(note + RETURN_VALUE)?, Scalar::I64)?.into_int_value();
-            let code = self.builder.build_int_truncate(code, self.shared.unit.types.i32, "")?;
+            let types = &self.shared.unit.types;
+            let int = if self.shared.is_called { types.i64 } else { types.i32 };
+            let code = self.builder.build_int_truncate_or_bit_cast(code, int, "")?;
             self.builder.build_return(Some(&code))?;
         } else {
             self.end_callback(1)?;

@@ -10,17 +10,23 @@ use crate::ir::{Module, Program};
 /// Bytes of stack that slots and the frame shared with callbacks may take together. The rest is
 /// for spilled registers, the stack of callbacks, and the scratch lookup's key.
 const STACK_BUDGET: u32 = 320;
+/// The same for a function that programs call.
+const FUNCTION_BUDGET: u32 = 48;
 const ALIGN: u32 = 8;
 
 /// Sets [`SlotInfo::scratch`](crate::ir::SlotInfo::scratch) of every slot. Returns how many bytes
 /// of scratch memory the most demanding program needs: 0 if no program needs any, and then the
 /// module needs no scratch map.
 pub fn place_slots(module: &mut Module) -> u32 {
-    module.programs.iter_mut().map(place).max().unwrap_or(0)
+    // The stack is shared with what is called, from function to function.
+    let budget = if module.functions.is_empty() { STACK_BUDGET } else { STACK_BUDGET / 2 };
+    let programs = module.programs.iter_mut().map(|program| place(program, budget)).max().unwrap_or(0);
+    let functions = module.functions.iter_mut().map(|function| place(&mut function.program, FUNCTION_BUDGET)).max();
+    programs.max(functions.unwrap_or(0))
 }
 
 /// The smallest slots stay on the stack; the rest lie one after another in scratch memory.
-fn place(program: &mut Program) -> u32 {
+fn place(program: &mut Program, budget: u32) -> u32 {
     program.slots.iter_mut().for_each(|slot| slot.scratch = None);
     let frame = capture::analyse(program);
     let captured: u32 = frame.slots.keys().filter_map(|s| program.slots.get(s.0 as usize)).map(|s| room(s.size)).sum();
@@ -32,7 +38,7 @@ fn place(program: &mut Program) -> u32 {
     let mut scratch = 0;
     for slot in by_size {
         let size = room(slot.size);
-        if stack + size <= STACK_BUDGET {
+        if stack + size <= budget {
             stack += size;
         } else {
             slot.scratch = Some(scratch);

@@ -142,7 +142,7 @@ pub(super) fn is_speculatable(expr: &Expr) -> bool {
     let mut count = 0;
     walk::nodes(expr, &mut |node| {
         count += 1;
-        cheap &= !matches!(node, Expr::Load { .. } | Expr::Helper { .. } | Expr::Opaque(_));
+        cheap &= !matches!(node, Expr::Load { .. } | Expr::Helper { .. } | Expr::Call { .. } | Expr::Opaque(_));
     });
     cheap && count <= 8
 }

@@ -9,7 +9,7 @@ use inkwell::values::FunctionValue;
 
 use super::debug::DebugInfo;
 use super::function::Function;
-use super::{Cpu, Result, capture};
+use super::{CodegenError, Cpu, Result, capture};
 use crate::diagnostics::Sources;
 use crate::ir::{self, Program, Scalar};
 use crate::plan::{ProgramKind, ProgramPlan};
@@ -90,6 +90,7 @@ impl<'ctx, 'a> Unit<'ctx, 'a> {
     /// Emits all programs and the license.
     pub fn emit(&self) -> Result<Vec<ProgramPlan>> {
         self.license();
+        self.functions()?;
         self.ir.programs.iter().enumerate().map(|(index, program)| self.program(index, program)).collect()
     }
 
@@ -107,6 +108,32 @@ impl<'ctx, 'a> Unit<'ctx, 'a> {
         let captures = capture::analyse(program);
         Function::program(self, program, index, &captures, function)?;
         Ok(ProgramPlan { symbol: program.symbol.clone(), section, kind: program.kind })
+    }
+
+    /// The functions that programs call: all are declared first, for they may call each other.
+    fn functions(&self) -> Result<()> {
+        let types = &self.types;
+        for function in &self.ir.functions {
+            let parameter = |var: &ir::Var| match function.program.vars.get(var.0 as usize) {
+                Some(Scalar::Pointer) => types.pointer.into(),
+                _ => types.i64.into(),
+            };
+            let parameters: Vec<_> = function.parameters.iter().map(parameter).collect();
+            self.function(&function.program.symbol, types.i64.fn_type(&parameters, false), Linkage::Internal);
+        }
+        for (number, function) in self.ir.functions.iter().enumerate() {
+            let value = self.called(number)?;
+            let captures = capture::analyse(&function.program);
+            Function::subprogram(self, function, self.ir.programs.len() + number, &captures, value)?;
+        }
+        Ok(())
+    }
+
+    /// One of the functions that programs call.
+    pub fn called(&self, number: usize) -> Result<FunctionValue<'ctx>> {
+        let symbol = self.ir.functions.get(number).map(|function| function.program.symbol.as_str());
+        let value = symbol.and_then(|symbol| self.module.get_function(symbol));
+        value.ok_or_else(|| CodegenError::malformed(format!("there is no function {number}")))
     }
 
     /// Declares a function that LLVM neither inlines nor gives jump tables.
@@ -135,7 +162,7 @@ impl<'ctx, 'a> Unit<'ctx, 'a> {
 /// (<https://docs.kernel.org/bpf/libbpf/program_types.html>).
 fn section_prefix(kind: ProgramKind) -> &'static str {
     match kind {
-        ProgramKind::Run | ProgramKind::RawTracepoint => "raw_tracepoint",
+        ProgramKind::Run | ProgramKind::Measured | ProgramKind::RawTracepoint => "raw_tracepoint",
         ProgramKind::TypedTracepoint => "tp_btf",
         ProgramKind::Tracepoint => "tracepoint",
         ProgramKind::PerfEvent => "perf_event",

@@ -58,7 +58,7 @@ pub(crate) fn nodes<'a>(expr: &'a Expr, visit: &mut impl FnMut(&'a Expr)) {
             nodes(then, visit);
             nodes(otherwise, visit);
         }
-        Expr::Helper { arguments, .. } => arguments.iter().for_each(|a| nodes(a, visit)),
+        Expr::Helper { arguments, .. } | Expr::Call { arguments, .. } => arguments.iter().for_each(|a| nodes(a, visit)),
     }
 }
 

@@ -1,13 +1,13 @@
 //! The `config` block and its environment variables, read into settings.
 
 use crate::diagnostics::Diagnostic;
-use crate::plan::{MissingProbes, Settings};
+use crate::plan::{MissingProbes, Settings, SymbolCache, Unstable};
 use crate::semantics::nearest::nearest;
 use crate::syntax::ast::{Config, ConfigEntry, ConfigValue};
 use crate::types::StackMode;
 
-/// What a variable is set to, and whether that is allowed.
-type Setter = fn(&mut Settings, &ConfigValue) -> Option<()>;
+/// Sets a variable, or says what is wrong with the value.
+type Setter = fn(&mut Settings, &ConfigValue) -> Result<(), String>;
 
 /// Licenses that the kernel takes for compatible with its own.
 const LICENSES: &[&str] =
@@ -17,136 +17,202 @@ const LICENSES: &[&str] =
 const VARIABLES: &[(&str, Setter)] = &[
     ("print_maps_on_exit", |s, v| boolean(v).map(|b| s.print_maps_on_exit = b)),
     ("max_map_keys", |s, v| number(v).map(|n| s.max_map_keys = n)),
-    ("max_strlen", |s, v| number(v).filter(|n| (1..=1 << 16).contains(n)).map(|n| s.max_strlen = n)),
+    ("max_strlen", |s, v| within(v, 1, 1 << 16).map(|n| s.max_strlen = n)),
     ("max_cat_bytes", |s, v| integer(v).map(|n| s.max_cat_bytes = n)),
     ("max_probes", |s, v| integer(v).map(|n| s.max_probes = n)),
     ("max_bpf_progs", |s, v| integer(v).map(|n| s.max_bpf_progs = n)),
     ("perf_rb_pages", |s, v| number(v).map(|n| s.ring_buffer_pages = Some(n))),
-    ("str_trunc_trailer", |s, v| text(v).map(|t| s.str_trunc_trailer = t.to_string())),
+    ("str_trunc_trailer", |s, v| {
+        s.str_trunc_trailer = shown(v);
+        Ok(())
+    }),
     ("cpp_demangle", |s, v| boolean(v).map(|b| s.cpp_demangle = b)),
     ("show_debug_info", |s, v| boolean(v).map(|b| s.show_debug_info = b)),
-    ("license", |s, v| text(v).filter(|t| LICENSES.contains(t)).map(|t| s.license = t.to_string())),
+    ("license", |s, v| one_of(v, "license", LICENSES).map(|text| s.license = text.to_string())),
     ("on_stack_limit", |s, v| number(v).map(|n| s.on_stack_limit = n)),
     ("log_size", |s, v| number(v).map(|n| s.log_size = n)),
     ("missing_probes", |s, v| missing_probes(v).map(|m| s.missing_probes = m)),
     ("stack_mode", |s, v| stack_mode(v).map(|m| s.stack_mode = m)),
-    ("cache_user_symbols", |_, v| one_of(v, &["PER_PROGRAM", "PER_PID", "NONE"])),
-    ("lazy_symbolication", |_, v| boolean(v).map(|_| ())),
-    ("unstable_map_decl", |_, v| one_of(v, &["error", "warn", "enable"])),
-    ("unstable_tseries", |_, v| one_of(v, &["error", "warn", "enable"])),
-    ("unstable_dw_ustack", |_, v| one_of(v, &["error", "warn", "enable"])),
-    ("unstable_import", |_, v| one_of(v, &["error", "warn", "enable"])),
-    ("unstable_macro", |_, v| one_of(v, &["error", "warn", "enable"])),
-    ("unstable_typeinfo", |_, v| one_of(v, &["error", "warn", "enable"])),
-    ("unstable_map_each", |_, v| one_of(v, &["error", "warn", "enable"])),
+    ("cache_user_symbols", |s, v| symbol_cache(v).map(|cache| s.cache_user_symbols = cache)),
+    ("lazy_symbolication", |s, v| boolean(v).map(|b| s.lazy_symbolication = b)),
+    // Symbols come from one library here, which is always there.
+    ("use_blazesym", |_, v| boolean(v).map(|_| ())),
+    ("unstable_import_statement", |s, v| unstable(v).map(|u| s.unstable.import_statement = u)),
+    ("unstable_tseries", |s, v| unstable(v).map(|u| s.unstable.tseries = u)),
+    ("unstable_typeinfo", |s, v| unstable(v).map(|u| s.unstable.typeinfo = u)),
+    ("unstable_dw_ustack", |s, v| unstable(v).map(|u| s.unstable.dw_ustack = u)),
 ];
+
+/// What variables were called once.
+const RENAMED: &[(&str, &str)] = &[
+    ("strlen", "max_strlen"),
+    ("no_cpp_demangle", "cpp_demangle"),
+    ("cat_bytes_max", "max_cat_bytes"),
+    ("map_keys_max", "max_map_keys"),
+];
+
+/// Variables that had a meaning once.
+const DEPRECATED: &[&str] = &[
+    "symbol_source",
+    "max_type_res_iterations",
+    "unstable_addr",
+    "unstable_import",
+    "unstable_macro",
+    "unstable_map_decl",
+];
+
+/// Variables of the process that are no settings of a script.
+const ENVIRONMENT_ONLY: &[&str] = &["btf", "kernel_build", "kernel_source", "vmlinux"];
 
 /// Reads the block.
 pub fn apply(settings: &mut Settings, config: &Config, diagnostics: &mut Vec<Diagnostic>) {
     for entry in &config.entries {
-        if let Err(diagnostic) = apply_entry(settings, entry) {
-            diagnostics.push(*diagnostic);
-        }
+        apply_entry(settings, entry, diagnostics);
     }
 }
 
-/// Sets a variable from the environment: `BPFTRACE_MAX_STRLEN`. Gives whether its value is valid;
-/// what is not a setting is left alone.
-pub fn apply_environment(settings: &mut Settings, name: &str, value: &str) -> bool {
-    let Some(set) = find(name) else { return true };
+/// Sets a variable from the environment: `BPFTRACE_MAX_STRLEN`. `Err` says what is wrong with its
+/// value; what is not a setting is left alone.
+pub fn apply_environment(settings: &mut Settings, name: &str, value: &str) -> Result<(), String> {
+    let Some(set) = find(&key(name)) else { return Ok(()) };
     let value = match value.parse() {
         Ok(number) => ConfigValue::Integer(number),
         Err(_) => ConfigValue::String(value.to_string()),
     };
-    set(settings, &value).is_some()
+    set(settings, &value)
 }
 
-fn find(name: &str) -> Option<Setter> {
+/// `BPFTRACE_MAX_STRLEN`, `MAX_STRLEN` and `max_strlen` are the same.
+fn key(name: &str) -> String {
     let lower = name.to_ascii_lowercase();
-    let key = lower.strip_prefix("bpftrace_").unwrap_or(&lower);
+    lower.strip_prefix("bpftrace_").map_or(lower.clone(), str::to_owned)
+}
+
+fn find(key: &str) -> Option<Setter> {
     VARIABLES.iter().find(|(known, _)| *known == key).map(|(_, set)| *set)
 }
 
-fn apply_entry(settings: &mut Settings, entry: &ConfigEntry) -> Result<(), Box<Diagnostic>> {
-    let name = &entry.name;
-    let Some(set) = find(&name.name) else {
-        let message = format!("{}: not a known configuration option", name.name);
-        let diagnostic = Diagnostic::error("unknown-config", name.span.to(entry.value_span), message);
-        let near = nearest(&name.name, VARIABLES.iter().map(|(known, _)| *known));
-        return Err(Box::new(match near {
-            Some(near) => diagnostic.hint(format!("did you mean {near}?")),
-            None => diagnostic,
-        }));
+fn apply_entry(settings: &mut Settings, entry: &ConfigEntry, diagnostics: &mut Vec<Diagnostic>) {
+    let name = &entry.name.name;
+    let mut key = key(name);
+    if DEPRECATED.contains(&key.as_str()) {
+        let message = format!("{name} is deprecated and has no effect");
+        return diagnostics.push(Diagnostic::warning("deprecated-config", entry.span, message));
+    }
+    if let Some((_, now)) = RENAMED.iter().find(|(old, _)| *old == key) {
+        let message = format!("{name} has been renamed, please use {now}");
+        diagnostics.push(Diagnostic::warning("renamed-config", entry.span, message));
+        key = (*now).to_string();
+    }
+    let error = |id, detail: &str| {
+        // bpftrace says it so for licenses only.
+        let named = detail.starts_with("Invalid value for license");
+        let message = if named { detail.to_string() } else { format!("{name}: {detail}") };
+        Diagnostic::error(id, entry.span, message)
     };
-    set(settings, &entry.value).ok_or_else(|| {
-        let message = format!("Invalid value for {}{}", name.name, valid_values(&name.name, &entry.value));
-        Box::new(Diagnostic::error("invalid-config", entry.value_span, message))
+    match find(&key) {
+        Some(set) => {
+            if let Err(detail) = set(settings, &entry.value) {
+                diagnostics.push(error("invalid-config", &detail));
+            }
+        }
+        None if ENVIRONMENT_ONLY.contains(&key.as_str()) => {
+            diagnostics.push(error("unknown-config", "can only be set as an environment variable"));
+        }
+        None => {
+            let diagnostic = error("unknown-config", "not a known configuration option");
+            let near = nearest(&key, VARIABLES.iter().map(|(known, _)| *known));
+            diagnostics.push(match near {
+                Some(near) => diagnostic.hint(format!("did you mean {near}?")),
+                None => diagnostic,
+            });
+        }
+    }
+}
+
+/// The value as it is written.
+fn shown(value: &ConfigValue) -> String {
+    match value {
+        ConfigValue::Integer(number) => number.to_string(),
+        ConfigValue::Bool(value) => value.to_string(),
+        ConfigValue::Word(text) | ConfigValue::String(text) => text.clone(),
+    }
+}
+
+fn boolean(value: &ConfigValue) -> Result<bool, String> {
+    match (value, shown(value).as_str()) {
+        (ConfigValue::Integer(number), _) => Ok(*number != 0),
+        (_, "true" | "1") => Ok(true),
+        (_, "false" | "0") => Ok(false),
+        _ => Err("Invalid bool value: valid values are true, false, 1 or 0.".to_string()),
+    }
+}
+
+fn integer(value: &ConfigValue) -> Result<u64, String> {
+    match value {
+        ConfigValue::Integer(number) => Ok(*number),
+        ConfigValue::Word(text) | ConfigValue::String(text) if text.parse::<u64>().is_ok() => {
+            text.parse().map_err(|_| String::new())
+        }
+        other => Err(format!("expecting a number, got {}", shown(other))),
+    }
+}
+
+fn number(value: &ConfigValue) -> Result<u32, String> {
+    within(value, 0, u32::MAX)
+}
+
+fn within(value: &ConfigValue, least: u32, most: u32) -> Result<u32, String> {
+    let number = integer(value)?;
+    let fits = u32::try_from(number).ok().filter(|number| (least..=most).contains(number));
+    fits.ok_or_else(|| format!("{number} is not between {least} and {most}"))
+}
+
+/// One of a list of words, letters of either case.
+fn one_of<'t>(value: &ConfigValue, what: &str, words: &[&'t str]) -> Result<&'t str, String> {
+    let text = shown(value);
+    words
+        .iter()
+        .copied()
+        .find(|word| word.eq_ignore_ascii_case(&text))
+        .ok_or_else(|| format!("Invalid value for {what}. Found: {text}. Valid values: {}.", words.join(", ")))
+}
+
+fn missing_probes(value: &ConfigValue) -> Result<MissingProbes, String> {
+    Ok(match one_of(value, "missing_probes", &["ignore", "warn", "error"])? {
+        "error" => MissingProbes::Error,
+        "warn" => MissingProbes::Warn,
+        _ => MissingProbes::Ignore,
     })
 }
 
-/// `. Found: x. Valid values: a, b`, where there is a list.
-fn valid_values(name: &str, value: &ConfigValue) -> String {
-    match (name.to_ascii_lowercase().trim_start_matches("bpftrace_"), text(value)) {
-        ("license", Some(found)) => format!(". Found: {found}. Valid values: {}", LICENSES.join(", ")),
-        ("missing_probes", Some(found)) => format!(". Found: {found}. Valid values: error, warn, ignore"),
-        ("stack_mode", Some(found)) => format!(". Found: {found}. Valid values: bpftrace, perf, raw, build_id"),
-        _ => String::new(),
+fn stack_mode(value: &ConfigValue) -> Result<StackMode, String> {
+    Ok(match one_of(value, "stack_mode", &["bpftrace", "perf", "raw", "build_id"])? {
+        "perf" => StackMode::Perf,
+        "raw" => StackMode::Raw,
+        "build_id" => StackMode::BuildId,
+        _ => StackMode::Bpftrace,
+    })
+}
+
+fn symbol_cache(value: &ConfigValue) -> Result<SymbolCache, String> {
+    Ok(match one_of(value, "cache_user_symbols", &["PER_PID", "PER_PROGRAM", "NONE", "0", "1"])? {
+        "PER_PID" => SymbolCache::PerPid,
+        "PER_PROGRAM" => SymbolCache::PerProgram,
+        "1" => SymbolCache::Automatic,
+        _ => SymbolCache::None,
+    })
+}
+
+fn unstable(value: &ConfigValue) -> Result<Unstable, String> {
+    if let Ok(value) = boolean(value) {
+        return Ok(if value { Unstable::Enable } else { Unstable::Error });
     }
-}
-
-fn boolean(value: &ConfigValue) -> Option<bool> {
-    match value {
-        ConfigValue::Bool(value) => Some(*value),
-        ConfigValue::Integer(0) => Some(false),
-        ConfigValue::Integer(1) => Some(true),
-        ConfigValue::Word(text) | ConfigValue::String(text) => match text.as_str() {
-            "true" | "1" => Some(true),
-            "false" | "0" => Some(false),
-            _ => None,
-        },
-        ConfigValue::Integer(_) => None,
-    }
-}
-
-fn integer(value: &ConfigValue) -> Option<u64> {
-    match value {
-        ConfigValue::Integer(number) => Some(*number),
-        _ => None,
-    }
-}
-
-fn number(value: &ConfigValue) -> Option<u32> {
-    integer(value).and_then(|number| u32::try_from(number).ok())
-}
-
-fn text(value: &ConfigValue) -> Option<&str> {
-    match value {
-        ConfigValue::Word(text) | ConfigValue::String(text) => Some(text),
-        _ => None,
-    }
-}
-
-fn one_of(value: &ConfigValue, allowed: &[&str]) -> Option<()> {
-    text(value).filter(|text| allowed.contains(text)).map(|_| ())
-}
-
-fn missing_probes(value: &ConfigValue) -> Option<MissingProbes> {
-    match text(value)? {
-        "error" => Some(MissingProbes::Error),
-        "warn" => Some(MissingProbes::Warn),
-        "ignore" => Some(MissingProbes::Ignore),
-        _ => None,
-    }
-}
-
-fn stack_mode(value: &ConfigValue) -> Option<StackMode> {
-    match text(value)? {
-        "bpftrace" => Some(StackMode::Bpftrace),
-        "perf" => Some(StackMode::Perf),
-        "raw" => Some(StackMode::Raw),
-        "build_id" => Some(StackMode::BuildId),
-        _ => None,
-    }
+    Ok(match one_of(value, "unstable config", &["enable", "warn", "error"])? {
+        "enable" => Unstable::Enable,
+        "warn" => Unstable::Warn,
+        _ => Unstable::Error,
+    })
 }
 
 #[cfg(test)]
@@ -157,10 +223,10 @@ mod tests {
     fn names_come_in_three_spellings() {
         let mut settings = Settings::default();
         for (name, value) in [("max_strlen", "64"), ("MAX_STRLEN", "65"), ("BPFTRACE_MAX_STRLEN", "66")] {
-            assert!(apply_environment(&mut settings, name, value));
+            assert_eq!(apply_environment(&mut settings, name, value), Ok(()));
             assert_eq!(settings.max_strlen.to_string(), value);
         }
-        assert!(apply_environment(&mut settings, "no_such", "1"));
-        assert!(!apply_environment(&mut settings, "missing_probes", "maybe"));
+        assert_eq!(apply_environment(&mut settings, "no_such", "1"), Ok(()));
+        assert!(apply_environment(&mut settings, "missing_probes", "maybe").is_err());
     }
 }

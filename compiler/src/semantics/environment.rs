@@ -29,6 +29,12 @@ pub struct Environment {
     pub named: Vec<NamedParameter>,
     /// What C definitions of this script and of earlier cells define.
     pub c_types: CTypes,
+    /// Unstable features that the user has been warned of.
+    pub warned_of: HashSet<String>,
+    /// Functions that the script defines.
+    pub functions: BTreeMap<String, Signature>,
+    /// Which program or function calls which function, and where.
+    pub calls: Vec<(usize, usize, Span)>,
     pub allow_unsafe: bool,
     /// Only this process is traced (`-p`).
     pub pid: Option<u32>,
@@ -54,6 +60,17 @@ pub struct MapInfo {
     /// An earlier cell fixed the types; the text names it: `In [3]`.
     pub fixed_by: Option<String>,
     pub declared: Option<Declaration>,
+}
+
+/// What a function of the script takes and returns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signature {
+    /// Its place among the module's functions.
+    pub index: usize,
+    pub parameters: Vec<Type>,
+    pub returns: Type,
+    /// Its name, where it is defined.
+    pub span: Span,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

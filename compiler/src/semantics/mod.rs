@@ -9,6 +9,7 @@ pub mod environment;
 #[cfg(test)]
 pub mod fake;
 pub mod format_string;
+pub mod functions;
 pub mod imports;
 pub mod lower;
 pub mod macros;

@@ -20,7 +20,37 @@ pub struct PlanBuilder {
     pub kernel_functions: Vec<String>,
 }
 
+/// How much a [`PlanBuilder`] held at some time.
+#[derive(Clone, Copy, Debug)]
+pub struct Mark {
+    maps: usize,
+    events: usize,
+    losses: usize,
+    time_formats: usize,
+    cgroup_filters: usize,
+}
+
 impl PlanBuilder {
+    /// For [`PlanBuilder::roll_back`].
+    pub fn mark(&self) -> Mark {
+        Mark {
+            maps: self.maps.len(),
+            events: self.events.len(),
+            losses: self.losses.len(),
+            time_formats: self.time_formats.len(),
+            cgroup_filters: self.cgroup_filters.len(),
+        }
+    }
+
+    /// Forgets what has come since: it was lowered for its type only.
+    pub fn roll_back(&mut self, mark: Mark) {
+        self.maps.truncate(mark.maps);
+        self.events.truncate(mark.events);
+        self.losses.truncate(mark.losses);
+        self.time_formats.truncate(mark.time_formats);
+        self.cgroup_filters.truncate(mark.cgroup_filters);
+    }
+
     /// The map `@name`, with the types known by now.
     pub fn user_map(&mut self, name: &str, info: &MapInfo, max_keys: u32) -> MapIndex {
         let found = self.maps.iter().position(|map| matches!(&map.role, MapRole::User(user) if user.name == name));
@@ -98,7 +128,7 @@ impl PlanBuilder {
 
     /// Room for values too large for the stack: one entry a program and CPU.
     pub fn scratch(&mut self, module: &mut Module, size: u32, cpus: u32) {
-        let programs = module.programs.len() as u32;
+        let programs = (module.programs.len() + module.functions.len()) as u32;
         module.scratch_by_cpu = size > PER_CPU_ENTRY;
         let (kind, entries) = match module.scratch_by_cpu {
             false => (MapKind::PerCpuArray, programs),

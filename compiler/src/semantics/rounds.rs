@@ -9,6 +9,7 @@ use crate::plan::{Attach, MapKind, MapRole, MissingProbes, ProbePlan, ProgramKin
 use crate::semantics::config;
 use crate::semantics::direct_tracepoints;
 use crate::semantics::environment::{Declaration, Environment};
+use crate::semantics::functions;
 use crate::semantics::lower::Lowerer;
 use crate::semantics::plan_builder::PlanBuilder;
 use crate::semantics::probes::{self, Expanded, ProbeContext};
@@ -44,22 +45,25 @@ pub fn analyse(
         config::apply(&mut environment.settings, config, &mut diagnostics);
     }
     for (name, value) in environment.setting_variables.clone() {
-        if !config::apply_environment(&mut environment.settings, &name, &value) {
-            let message = format!("Invalid value for the environment variable {name}: {value}");
+        if let Err(detail) = config::apply_environment(&mut environment.settings, &name, &value) {
+            let message = format!("Invalid value for the environment variable {name}: {detail}");
             diagnostics.push(Diagnostic::error("invalid-config", script_start(script), message));
         }
     }
-    refuse_planned(script, &mut diagnostics);
+    functions::declare(script, environment, info, &mut diagnostics);
     declare_maps(script, environment, &mut diagnostics);
     let actions = expand(script, environment, info, pid, &mut diagnostics);
     if diagnostics.iter().any(Diagnostic::is_error) {
         return Err(diagnostics);
     }
     let mut warnings = std::mem::take(&mut diagnostics);
-    settle(&actions, environment, info);
+    settle(script, &actions, environment, info);
     environment.last_round = true;
+    environment.calls.clear();
     let mut builder = PlanBuilder::default();
+    let functions = functions::lower(script, environment, info, &mut builder, &mut diagnostics);
     let (mut programs, mut probes) = lower_all(&actions, environment, info, &mut builder, &mut diagnostics);
+    functions::refuse_recursion(environment, &mut diagnostics);
     check_declared_kinds(script, environment, &mut diagnostics);
     warn_unused_maps(script, &builder, &mut diagnostics);
     tell_once(&mut diagnostics);
@@ -69,7 +73,7 @@ pub fn analyse(
     direct_tracepoints::choose(&mut programs, &mut probes, info);
     warnings.extend(diagnostics);
     let license = environment.settings.license.clone();
-    let module = Module { programs, license, ..Module::default() };
+    let module = Module { programs, functions, license, ..Module::default() };
     Ok(Analysis { module, builder, probes, warnings })
 }
 
@@ -126,26 +130,14 @@ fn script_start(script: &Script) -> Span {
 }
 
 /// Lowers again and again until no type widens any more.
-fn settle(actions: &[Action], environment: &mut Environment, info: &dyn KernelInfo) {
+fn settle(script: &Script, actions: &[Action], environment: &mut Environment, info: &dyn KernelInfo) {
     for _ in 0..MOST_ROUNDS {
         environment.changed = false;
         let mut builder = PlanBuilder::default();
+        functions::lower(script, environment, info, &mut builder, &mut Vec::new());
         lower_all(actions, environment, info, &mut builder, &mut Vec::new());
         if !environment.changed {
             break;
-        }
-    }
-}
-
-/// What the grammar knows at the top level and the compiler does not yet.
-fn refuse_planned(script: &Script, diagnostics: &mut Vec<Diagnostic>) {
-    let mut refuse = |what: &str, span| {
-        diagnostics.push(Diagnostic::error("not-supported-yet", span, format!("{what} is not supported yet")));
-    };
-    for item in &script.items {
-        match item {
-            Item::Subprogram(item) => refuse("a function definition", item.span),
-            Item::Probe(_) | Item::Macro(_) | Item::MapDeclaration(_) => {}
         }
     }
 }

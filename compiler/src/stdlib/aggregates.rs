@@ -159,6 +159,8 @@ fn lhist(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Update> {
 
 fn tseries(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Update> {
     let (value, signed) = value(lowerer, call)?;
+    let state = lowerer.env.settings.unstable.tseries;
+    lowerer.require_stable("tseries", "unstable_tseries", state, call.span)?;
     let interval = constant(lowerer, call, 1, "the interval of tseries()")?;
     let intervals = constant(lowerer, call, 2, "the number of intervals of tseries()")?;
     if interval <= 0 || !(1..=TSERIES_INTERVALS).contains(&intervals) {

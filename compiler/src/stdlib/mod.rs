@@ -7,6 +7,7 @@ mod aggregates;
 mod cgroups;
 mod clock;
 mod control;
+mod debug;
 mod maps;
 mod names;
 mod network;
@@ -19,12 +20,14 @@ mod process;
 mod queries;
 mod search;
 mod seq_file;
+mod settings;
 mod signals;
 mod strings;
 mod symbols;
 mod task;
 
 pub use process::current_id;
+pub use settings::setting;
 
 use std::collections::HashMap;
 use std::sync::OnceLock;
@@ -118,6 +121,8 @@ const GROUPS: &[&[Entry]] = &[
     probe::ENTRIES,
     output::ENTRIES,
     control::ENTRIES,
+    debug::ENTRIES,
+    settings::ENTRIES,
     options::ENTRIES,
     maps::ENTRIES,
     aggregates::ENTRIES,

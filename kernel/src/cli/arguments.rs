@@ -78,7 +78,7 @@ pub struct Arguments {
     #[arg(short = 'd', long = "debug", value_name = "STAGE", value_delimiter = ',', action = ArgAction::Append,
           value_parser = Stage::parse)]
     pub debug: Vec<Stage>,
-    /// codegen ends after compiling, compiler-bench measures it
+    /// codegen ends after compiling, compiler-bench measures it; bench and test run the probes of that type
     #[arg(long, value_name = "MODE", value_parser = Mode::parse)]
     pub mode: Option<Mode>,
     /// Write the BPF object to this file instead of running it
@@ -223,6 +223,10 @@ impl Stage {
 pub enum Mode {
     Codegen,
     CompilerBench,
+    /// Runs `bench` probes.
+    Bench,
+    /// Runs `test` probes.
+    Test,
 }
 
 impl Mode {
@@ -230,8 +234,10 @@ impl Mode {
         match text {
             "codegen" => Ok(Mode::Codegen),
             "compiler-bench" => Ok(Mode::CompilerBench),
-            "bench" | "test" | "format" => Err(format!("--mode {text} is not supported yet")),
-            _ => Err("USAGE: --mode can only be 'codegen' or 'compiler-bench'.".to_string()),
+            "bench" => Ok(Mode::Bench),
+            "test" => Ok(Mode::Test),
+            "format" => Err(format!("--mode {text} is not supported yet")),
+            _ => Err("USAGE: --mode can only be 'codegen', 'compiler-bench', 'bench' or 'test'.".to_string()),
         }
     }
 }

@@ -7,6 +7,7 @@ mod doctor;
 mod list;
 mod run;
 mod terminal;
+mod trials;
 
 use std::io::Write;
 use std::path::PathBuf;

@@ -15,10 +15,11 @@ use probebook_compiler::pipeline::Compiled;
 use probebook_compiler::semantics::named_parameters::NamedParameter;
 use probebook_compiler::syntax::{self, ast::SourceId};
 use probebook_runtime::text;
-use probebook_runtime::{Session, SessionOptions, StartOptions, Status, Trace, TraceHandle};
+use probebook_runtime::{Session, SessionOptions, StartOptions, Status, Trace, TraceError, TraceHandle};
 
-use super::arguments::{self, Arguments, Mode, Stage};
+use super::arguments::{self, Arguments, Format, Mode, Stage};
 use super::terminal::Terminal;
+use super::trials;
 use crate::engine::{self, Definitions, PlanPlaces, Script};
 
 /// Runs the script to its end; the code is that of `exit()`, or 1 after an error.
@@ -113,8 +114,10 @@ fn run_script(arguments: &Arguments) -> Result<u8, Failure> {
     match arguments.mode {
         Some(Mode::Codegen) => Ok(0),
         Some(Mode::CompilerBench) => measure(&session, &script, begun.elapsed()),
-        None if compiled.plan.probes.is_empty() => Err(Failure::Message("No probes to attach".to_string())),
-        None => trace(arguments, &session, compiled, &sources, source),
+        None | Some(Mode::Bench | Mode::Test) if compiled.plan.probes.is_empty() => {
+            Err(Failure::Message("No probes to attach".to_string()))
+        }
+        _ => trace(arguments, &session, compiled, &sources, source),
     }
 }
 
@@ -191,6 +194,13 @@ fn trace(
         trace.try_attach(&mut terminal).map_err(failed)?;
         return Ok(0);
     }
+    if let Some(mode @ (Mode::Bench | Mode::Test)) = arguments.mode {
+        return try_out(mode, arguments.format, &mut trace, terminal).map_err(failed);
+    }
+    let attached: Vec<_> = trace.plan().probes.iter().map(|probe| &probe.attach).collect();
+    if let Some(reminder) = trials::reminder(&attached) {
+        return Err(Failure::Message(reminder.to_string()));
+    }
     // bpftrace tells the number of probes before anything that `begin` prints.
     terminal.hold();
     let mut status = trace.run_begin(&mut terminal).map_err(failed)?;
@@ -206,13 +216,24 @@ fn trace(
     finish(arguments, trace, status, print_maps, &mut terminal).map_err(failed)
 }
 
+/// `--mode bench` and `--mode test`: everything else that the script does goes on in silence.
+fn try_out(mode: Mode, format: Format, trace: &mut Trace, mut terminal: Terminal) -> Result<u8, TraceError> {
+    terminal.hold();
+    trace.run_begin(&mut terminal)?;
+    let fine = match mode {
+        Mode::Test => trials::run_tests(trace, terminal, format)?,
+        _ => trials::run_benchmarks(trace, terminal, format)?,
+    };
+    Ok(u8::from(!fine))
+}
+
 fn finish(
     arguments: &Arguments,
     mut trace: Trace,
     mut status: Status,
     print_maps: bool,
     terminal: &mut Terminal,
-) -> Result<u8, probebook_runtime::TraceError> {
+) -> Result<u8, TraceError> {
     trace.stop(terminal);
     trace.run_end(terminal)?;
     if let Status::Exited(_) = trace.status() {

@@ -63,6 +63,11 @@ impl<'a> Terminal<'a> {
         self.held = Some(Vec::new());
     }
 
+    /// What was kept back; what follows is kept back too.
+    pub fn take_held(&mut self) -> Vec<u8> {
+        self.held.replace(Vec::new()).unwrap_or_default()
+    }
+
     /// Tells the number of probes, if it is to be told, and lets the output go.
     pub fn attached(&mut self, count: Option<usize>) {
         let held = self.held.take().unwrap_or_default();

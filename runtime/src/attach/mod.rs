@@ -152,6 +152,7 @@ pub fn attach(
 ) -> Result<Vec<Attachment>, AttachError> {
     let attached = match &probe.attach {
         Attach::Begin | Attach::End | Attach::Signal { .. } => Ok(Vec::new()),
+        Attach::Test { .. } | Attach::Bench { .. } => Ok(Vec::new()),
         Attach::Interval { period_ns } => interval::attach(target, *period_ns, surroundings),
         Attach::Profile { rate } => profile::attach(target, *rate, surroundings),
         Attach::Tracepoint { category, name } => tracepoint::attach(target, category, name, surroundings),

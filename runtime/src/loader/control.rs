@@ -55,6 +55,11 @@ impl ControlPage {
         self.word(Control::GATE).load(Ordering::SeqCst) != 0
     }
 
+    /// Takes back that a program has asked for the end.
+    pub fn forget_exit(&self) {
+        self.word(Control::EXIT).store(0, Ordering::SeqCst);
+    }
+
     /// Whether a program has asked for the end.
     pub fn exit_request(&self) -> Option<ExitRequest> {
         match self.word(Control::EXIT).load(Ordering::Acquire) {

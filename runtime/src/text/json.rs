@@ -89,6 +89,25 @@ pub fn lost_events(count: u64) -> String {
     format!("{{\"type\": \"lost_events\", \"count\": {count}, \"data\": {{\"events\": {count}}}}}\n")
 }
 
+/// A line of JSON of another kind, such as a test's result.
+pub fn line(kind: &str, data: &serde_json::Value) -> String {
+    format!("{{\"type\": \"{kind}\", \"data\": {}}}\n", spaced(data))
+}
+
+/// JSON with a blank behind colons and commas, as bpftrace writes it.
+fn spaced(value: &serde_json::Value) -> String {
+    match value {
+        serde_json::Value::Object(fields) => {
+            let fields: Vec<String> = fields
+                .iter()
+                .map(|(name, value)| format!("{}: {}", serde_json::Value::from(name.as_str()), spaced(value)))
+                .collect();
+            format!("{{{}}}", fields.join(", "))
+        }
+        other => other.to_string(),
+    }
+}
+
 /// How many probes were attached.
 pub fn attached_probes(count: u64) -> String {
     format!("{{\"type\": \"attached_probes\", \"count\": {count}, \"data\": {{\"probes\": {count}}}}}\n")

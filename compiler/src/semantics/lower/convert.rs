@@ -280,12 +280,12 @@ impl Lowerer<'_> {
                 }
             }
             TypeOrExpr::Expr(expr) => {
-                let plan = self.plan.clone();
+                let mark = self.plan.mark();
                 let before = self.diagnostics.len();
                 self.unevaluated += 1;
                 let (_, operand) = self.nested(|this| this.expr(expr));
                 self.unevaluated -= 1;
-                *self.plan = plan;
+                self.plan.roll_back(mark);
                 let errors: Vec<_> = self.diagnostics.drain(before..).filter(Diagnostic::is_error).collect();
                 self.diagnostics.extend(errors);
                 operand.map(|operand| operand.ty)

@@ -91,6 +91,9 @@ impl Lowerer<'_> {
 
     /// A call, or a name used without parentheses. `statement`: its value is not used.
     pub fn call(&mut self, name: &Ident, arguments: &[TypeOrExpr], span: Span, statement: bool) -> Lowered<Operand> {
+        if let Some(signature) = self.env.functions.get(&name.name).cloned() {
+            return self.call_function(name, &signature, arguments, span);
+        }
         let Some(entry) = stdlib::find(&name.name) else {
             return Err(self.unknown_name(&name.name, name.span));
         };

@@ -5,6 +5,7 @@ use crate::ir::{Conversion, Expr as Ir, Op, Scalar, Stmt};
 use crate::plan::EventPlan;
 use crate::semantics::nearest::nearest;
 use crate::semantics::probes::Arguments;
+use crate::stdlib;
 use crate::syntax::ast::{Expr, ExprKind, Ident, Span};
 use crate::types::{AddressSpace, StructField, StructType, Type};
 
@@ -18,6 +19,12 @@ impl Lowerer<'_> {
                 ("ctx", Arguments::Iterator(info)) => return self.iterated(info, field, span),
                 _ => {}
             }
+        }
+        let is_config = |name: &str| name == "config" && !self.env.functions.contains_key(name);
+        if matches!(&object.kind, ExprKind::Identifier(name) if is_config(name))
+            || matches!(&object.kind, ExprKind::Call { name, arguments } if is_config(&name.name) && arguments.is_empty())
+        {
+            return stdlib::setting(self, field, span);
         }
         if let Some(of) = typeinfo::subject(object) {
             return self.typeinfo_field(of, field, span);

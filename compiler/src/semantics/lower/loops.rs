@@ -1,7 +1,8 @@
 //! Loops: `for` over maps and ranges, `while`, `unroll`.
 
 use crate::diagnostics::Diagnostic;
-use crate::ir::{Expr as Ir, Scalar, Stmt, Var};
+use crate::ir::{Expr as Ir, Op, Scalar, Stmt, Var};
+use crate::plan::EventPlan;
 use crate::semantics::environment::KeyInfo;
 use crate::syntax::ast::{Block, Expr, ExprKind, Ident, Iterable, NodeId, Span};
 use crate::types::Type;
@@ -10,6 +11,8 @@ use super::maps::Entry;
 use super::variables::Storage;
 use super::{Lowered, Lowerer, Operand};
 
+/// How often the kernel turns a loop at most (`BPF_MAX_LOOPS` of `kernel/bpf/bpf_iter.c`).
+const MOST_TURNS: i64 = 8 << 20;
 /// How often `unroll` may repeat its block.
 const UNROLL_LIMIT: i64 = 100;
 
@@ -18,15 +21,32 @@ impl Lowerer<'_> {
         let message = "While loops are deprecated and may be removed in the future.";
         let hint = "for ($x : START..END) { … } counts, and always ends";
         self.warn(Diagnostic::warning("deprecated-while", span, message).hint(hint));
+        // The verifier walks through every turn of a loop that it finds in a program, and gives up
+        // where turns branch. Of a loop that the kernel drives it looks at one turn.
+        let turns = self.new_var(Scalar::I64);
+        self.emit(Stmt::Set(turns, Ir::int(0)));
         let (mut inner, result) = self.nested(|this| this.condition(condition));
         let condition = result?;
         inner.push(Stmt::If { condition, then: vec![], otherwise: vec![Stmt::Break] });
+        inner.push(Stmt::Set(turns, Ir::binary(Op::Add, Ir::Var(turns), Ir::int(1))));
         self.loop_depth += 1;
         let (body, result) = self.nested(|this| this.block(body));
         self.loop_depth -= 1;
         inner.extend(body);
-        self.emit(Stmt::Loop { body: inner });
-        result
+        let index = self.new_var(Scalar::I64);
+        self.emit(Stmt::Range { index, start: Ir::int(0), end: Ir::int(MOST_TURNS), body: inner });
+        result?;
+        self.tell_if_cut_off(turns, span)
+    }
+
+    /// A `while` that was stopped says so.
+    fn tell_if_cut_off(&mut self, turns: Var, span: Span) -> Lowered<()> {
+        let message = format!("The loop was stopped after {MOST_TURNS} turns.");
+        let event = EventPlan::RuntimeError { message, span };
+        let (then, sent) = self.nested(|this| this.send(event, &[Operand::integer(0, span)], &[Type::I64]));
+        let condition = Ir::binary(Op::SLe, Ir::int(MOST_TURNS), Ir::Var(turns));
+        self.emit(Stmt::If { condition, then, otherwise: vec![] });
+        sent
     }
 
     pub fn unroll(&mut self, count: &Expr, body: &Block) -> Lowered<()> {

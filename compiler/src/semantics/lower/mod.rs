@@ -11,6 +11,7 @@ pub mod convert;
 mod events;
 mod expressions;
 mod fields;
+mod functions;
 mod loops;
 pub mod maps;
 mod members;
@@ -109,6 +110,8 @@ pub struct Lowerer<'a> {
     slots: Vec<SlotInfo>,
     blocks: Vec<Vec<Stmt>>,
     loop_depth: u32,
+    /// The function that is lowered, if it is none that a probe fires.
+    frame: Option<functions::Frame>,
     /// How many expressions around this one are looked at for their type only.
     unevaluated: u32,
 }
@@ -134,6 +137,7 @@ impl<'a> Lowerer<'a> {
             slots: Vec::new(),
             blocks: vec![Vec::new()],
             loop_depth: 0,
+            frame: None,
             unevaluated: 0,
         }
     }
@@ -141,7 +145,8 @@ impl<'a> Lowerer<'a> {
     /// Lowers predicate and body to a program.
     pub fn program(mut self, symbol: String, predicate: Option<&Expr>, body: &Block) -> ir::Program {
         // A pinned iterator goes on without us.
-        if self.probe.kind != ProgramKind::Run && !self.probe.prints_to_file {
+        let is_run = matches!(self.probe.kind, ProgramKind::Run | ProgramKind::Measured);
+        if !is_run && !self.probe.prints_to_file {
             self.check_gate();
         }
         self.check_process();

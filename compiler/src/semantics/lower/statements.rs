@@ -68,6 +68,11 @@ impl Lowerer<'_> {
                 self.emit(IrStmt::Continue);
                 Ok(())
             }
+            StmtKind::Return(value) if self.frame.is_some() => {
+                let value = value.as_ref().map(|value| self.expr(value)).transpose()?;
+                let Some(frame) = self.frame.clone() else { return Ok(()) };
+                self.return_result(&frame, value, span)
+            }
             StmtKind::Return(value) => {
                 let value = value.as_ref().map(|value| self.integer(value)).transpose()?;
                 self.emit(IrStmt::Return(value));

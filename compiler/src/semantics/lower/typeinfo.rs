@@ -43,7 +43,7 @@ fn base_name(ty: &Type) -> String {
 impl Lowerer<'_> {
     /// `(btf_id=…, base_type="int", full_type="uint32")`
     pub(super) fn typeinfo(&mut self, of: &TypeOrExpr, span: Span) -> Lowered<Operand> {
-        let (base, full) = self.type_names(of)?;
+        let (base, full) = self.type_names(of, span)?;
         let texts = [text_literal(base, span), text_literal(full, span)];
         let [base, full] = &texts;
         let fields = [("btf_id", Type::U64), ("base_type", base.ty.clone()), ("full_type", full.ty.clone())];
@@ -56,7 +56,8 @@ impl Lowerer<'_> {
         Ok(Operand::memory(ty, slot, span))
     }
 
-    fn type_names(&mut self, of: &TypeOrExpr) -> Lowered<(String, String)> {
+    fn type_names(&mut self, of: &TypeOrExpr, span: Span) -> Lowered<(String, String)> {
+        self.require_stable("typeinfo", "unstable_typeinfo", self.env.settings.unstable.typeinfo, span)?;
         let ty = self.type_of(of)?;
         let full = if ty == Type::Void { "none".to_string() } else { ty.to_string() };
         Ok((base_name(&ty), full))
@@ -64,7 +65,7 @@ impl Lowerer<'_> {
 
     /// `typeinfo(x).base_type`: a constant, so that branches can be left out.
     pub(super) fn typeinfo_field(&mut self, of: &TypeOrExpr, field: &Ident, span: Span) -> Lowered<Operand> {
-        let (base, full) = self.type_names(of)?;
+        let (base, full) = self.type_names(of, span)?;
         match field.name.as_str() {
             "base_type" | "base_ty" => Ok(text_literal(base, span)),
             "full_type" => Ok(text_literal(full, span)),
@@ -84,7 +85,7 @@ impl Lowerer<'_> {
         right: &TypeOrExpr,
         span: Span,
     ) -> Lowered<Operand> {
-        let same = self.type_names(left)? == self.type_names(right)?;
+        let same = self.type_names(left, span)? == self.type_names(right, span)?;
         let holds = same == (operator == BinaryOp::Equal);
         Ok(Operand::scalar(Type::Bool, Ir::int(i64::from(holds)), span))
     }

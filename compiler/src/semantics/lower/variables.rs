@@ -186,7 +186,7 @@ impl Lowerer<'_> {
     }
 
     /// A literal must lie in the range of the type that was written down.
-    fn require_annotated_fit(&mut self, value: &Operand, ty: &Type, name: &str) -> Lowered<()> {
+    pub(super) fn require_annotated_fit(&mut self, value: &Operand, ty: &Type, name: &str) -> Lowered<()> {
         self.require_fit(value, ty, &format!("${name}"))?;
         if let (Some(constant), Type::Integer { bits, signed }) = (value.constant(), ty)
             && *bits < 64

@@ -2,11 +2,12 @@
 //! when they are converted without a cast.
 
 use crate::diagnostics::Diagnostic;
+use crate::plan::Unstable;
 use crate::semantics::widen;
 use crate::syntax::ast::{Block, Expr, ExprKind, Span, Stmt, StmtKind};
 use crate::types::Type;
 
-use super::{Lowerer, Operand};
+use super::{Lowered, Lowerer, Operand};
 
 /// Why a control flow statement may make the rest of its block unreachable.
 fn leaves(statement: &Stmt) -> bool {
@@ -32,12 +33,39 @@ fn block_leaves(block: &Block) -> bool {
     block.statements.iter().any(leaves) || block.result.as_deref().is_some_and(leaves_expr)
 }
 
+/// Whether control never reaches a block's end.
+pub(super) fn always_leaves(block: &Block) -> bool {
+    block_leaves(block)
+}
+
 impl Lowerer<'_> {
     /// Warns, unless this is a round whose output does not count.
     pub fn warn(&mut self, diagnostic: Diagnostic) {
         if self.env.last_round {
             self.diagnostics.push(diagnostic);
         }
+    }
+
+    /// A feature that may still change: refused, warned about once, or taken.
+    pub fn require_stable(&mut self, feature: &str, setting: &str, state: Unstable, span: Span) -> Lowered<()> {
+        match state {
+            Unstable::Enable => {}
+            Unstable::Error => {
+                let message = format!(
+                    "{feature} feature is not enabled by default. To enable this unstable feature, set the config flag to enable. {setting}=enable"
+                );
+                let hint = format!("config = {{ {setting}=enable }}");
+                return Err(self.report(Diagnostic::error("unstable-feature", span, message).hint(hint)));
+            }
+            Unstable::Warn if self.env.last_round && self.env.warned_of.insert(feature.to_string()) => {
+                let message = format!(
+                    "Script is using an unstable feature: {feature}. To prevent this warning you must explicitly enable it in the config e.g. {setting}=enable"
+                );
+                self.warn(Diagnostic::warning("unstable-feature", span, message));
+            }
+            Unstable::Warn => {}
+        }
+        Ok(())
     }
 
     /// What follows `return`, `break`, `continue` and `exit()` never runs.
