@@ -89,12 +89,13 @@ pub fn analyse(request: &Request) -> Result<Analysed, Vec<Diagnostic>> {
     passed(named_parameters::check(&mut script, request.named, request.source))?;
     let mut environment = environment(request);
     let around = Surroundings { sources: request.sources, info: request.info, include_dirs: request.include_dirs };
-    c_types::read(&script.c_definitions, &mut environment.c_types, &around)?;
+    let c_warnings = c_types::read(&script.c_definitions, &mut environment.c_types, &around)?;
     passed(c_macros::expand(&mut script, &environment.c_types, request.info))?;
     let analysis = semantics::analyse(&script, &mut environment, request.info, request.pid)?;
     let declarations = environment.declarations();
     let c_types = std::mem::take(&mut environment.c_types);
-    let Analysis { mut module, mut builder, probes, warnings } = analysis;
+    let Analysis { mut module, mut builder, probes, mut warnings } = analysis;
+    warnings.splice(0..0, c_warnings);
     let scratch = codegen::place_slots(&mut module);
     if scratch > 0 {
         builder.scratch(&mut module, scratch, request.info.possible_cpus());
