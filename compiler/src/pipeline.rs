@@ -10,6 +10,7 @@ use crate::plan::{Plan, Settings};
 use crate::semantics::c_types::{self, CTypes, Surroundings};
 use crate::semantics::environment::{Declaration, Environment, LiveMap};
 use crate::semantics::named_parameters::{self, NamedParameter};
+use crate::semantics::replaced::{self, Earlier};
 use crate::semantics::{self, Analysis, c_macros, imports, macros};
 use crate::syntax;
 use crate::syntax::ast::{Macro, SourceId, Span};
@@ -84,7 +85,8 @@ pub fn analyse(request: &Request) -> Result<Analysed, Vec<Diagnostic>> {
     let text = request.sources.get(request.source).map_or("", |source| source.text.as_str());
     let mut script = syntax::parse(text, request.source)?;
     imports::include(&mut script, request.include_files);
-    imports::resolve(&mut script, request.source, request.sources, request.info.files())?;
+    let c_sources = imports::resolve(&mut script, request.source, request.sources, request.info.files())?;
+    passed(imports::refuse_sources(&c_sources))?;
     passed(macros::expand(&mut script, request.macros))?;
     passed(named_parameters::check(&mut script, request.named, request.source))?;
     let mut environment = environment(request);
@@ -113,6 +115,8 @@ pub fn analyse(request: &Request) -> Result<Analysed, Vec<Diagnostic>> {
         bursts: codegen::bursts(&module),
         settings: environment.settings,
     };
+    let earlier = Earlier { macros: request.macros, c_types: request.c_types, declarations: request.declarations };
+    warnings.extend(replaced::warnings(&script, &earlier, &c_types, &declarations, request.sources));
     let macros = macros::defined(&script, request.macros);
     Ok(Analysed { plan, warnings, declarations, c_types, macros, module })
 }

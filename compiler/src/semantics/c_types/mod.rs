@@ -201,9 +201,32 @@ impl CTypes {
         self.constants.keys().chain(self.macros.keys()).map(String::as_str)
     }
 
-    /// Whether macros refer to this text, which must be kept then.
-    pub fn has_macros_of(&self, source: SourceId) -> bool {
-        self.macros.values().any(|one| one.span.source == source)
+    /// Whether macros refer to this text or one behind it, which must be kept then.
+    pub fn has_macros_from(&self, source: SourceId) -> bool {
+        self.macros.values().any(|one| one.span.source >= source)
+    }
+
+    /// What means something else than earlier: `struct x`, `enum x`, `the macro X`, `the type x`.
+    pub fn replaced(&self, earlier: &CTypes) -> Vec<String> {
+        let mut names = Vec::new();
+        let changed = |name: &String, found: &Structure| {
+            earlier
+                .structures
+                .get(name)
+                .is_some_and(|old| !Arc::ptr_eq(&old.info, &found.info) && old.info != found.info)
+        };
+        names.extend(self.structures.iter().filter(|(name, it)| changed(name, it)).map(|(name, _)| name.clone()));
+        let enums = self.enums.iter().filter(|(name, it)| earlier.enums.get(*name).is_some_and(|old| old != *it));
+        names.extend(enums.map(|(name, _)| format!("enum {name}")));
+        let other = |old: &Macro, new: &Macro| old.text != new.text || old.parameters != new.parameters;
+        let macros =
+            self.macros.iter().filter(|(name, it)| earlier.macros.get(*name).is_some_and(|old| other(old, it)));
+        names.extend(macros.map(|(name, _)| format!("the macro {name}")));
+        let types = self.typedefs.iter().filter(|(name, it)| earlier.typedefs.get(*name).is_some_and(|old| old != *it));
+        names.extend(types.map(|(name, _)| format!("the type {name}")));
+        // Structures inside of others are told with those.
+        names.retain(|name| !name.contains("::"));
+        names
     }
 
     /// Forgets an enumeration's constants: it is defined anew.
