@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::c_compiler::{CCompiler, NoCompiler};
 use crate::files::{Files, NoFiles};
 use crate::types::{EnumType, StructType, Type};
 
@@ -117,5 +118,10 @@ pub trait KernelInfo: Send + Sync {
     /// The files that scripts name.
     fn files(&self) -> &dyn Files {
         &NoFiles
+    }
+
+    /// What reads C that is beyond the compiler's own grammar.
+    fn c_compiler(&self) -> &dyn CCompiler {
+        &NoCompiler
     }
 }

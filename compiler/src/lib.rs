@@ -3,6 +3,7 @@
 //! Pure: no I/O, no `bpf(2)`. What must be known of the running system is asked of
 //! [`kernel_info::KernelInfo`].
 
+pub mod c_compiler;
 pub mod codegen;
 pub mod diagnostics;
 pub mod files;

@@ -10,6 +10,7 @@ use crate::plan::{Plan, Settings};
 use crate::semantics::c_types::{self, CTypes, Surroundings};
 use crate::semantics::environment::{Declaration, Environment, LiveMap};
 use crate::semantics::named_parameters::{self, NamedParameter};
+use crate::semantics::replaced::{self, Earlier};
 use crate::semantics::{self, Analysis, c_macros, imports, macros};
 use crate::syntax;
 use crate::syntax::ast::{Macro, SourceId, Span};
@@ -86,17 +87,19 @@ pub fn analyse(request: &Request) -> Result<Analysed, Vec<Diagnostic>> {
     let text = request.sources.get(request.source).map_or("", |source| source.text.as_str());
     let mut script = syntax::parse(text, request.source)?;
     imports::include(&mut script, request.include_files);
-    imports::resolve(&mut script, request.source, request.sources, request.info.files())?;
+    let c_sources = imports::resolve(&mut script, request.source, request.sources, request.info.files())?;
+    passed(imports::refuse_sources(&c_sources))?;
     passed(macros::expand(&mut script, request.macros))?;
     passed(named_parameters::check(&mut script, request.named, request.source))?;
     let mut environment = environment(request);
     let around = Surroundings { sources: request.sources, info: request.info, include_dirs: request.include_dirs };
-    c_types::read(&script.c_definitions, &mut environment.c_types, &around)?;
+    let c_warnings = c_types::read(&script.c_definitions, &mut environment.c_types, &around)?;
     passed(c_macros::expand(&mut script, &environment.c_types, request.info))?;
     let analysis = semantics::analyse(&script, &mut environment, request.info, request.pid)?;
     let declarations = environment.declarations();
     let c_types = std::mem::take(&mut environment.c_types);
-    let Analysis { mut module, mut builder, probes, warnings } = analysis;
+    let Analysis { mut module, mut builder, probes, mut warnings } = analysis;
+    warnings.splice(0..0, c_warnings);
     let scratch = codegen::place_slots(&mut module);
     if scratch > 0 {
         builder.scratch(&mut module, scratch, request.info.possible_cpus());
@@ -115,6 +118,8 @@ pub fn analyse(request: &Request) -> Result<Analysed, Vec<Diagnostic>> {
         bursts: codegen::bursts(&module),
         settings: environment.settings,
     };
+    let earlier = Earlier { macros: request.macros, c_types: request.c_types, declarations: request.declarations };
+    warnings.extend(replaced::warnings(&script, &earlier, &c_types, &declarations, request.sources));
     let macros = macros::defined(&script, request.macros);
     Ok(Analysed { plan, warnings, declarations, c_types, macros, module })
 }

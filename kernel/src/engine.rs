@@ -64,8 +64,9 @@ impl Definitions {
         self.settings = compiled.plan.settings.clone();
         self.maps.clone_from(&compiled.declarations);
         self.c_types.clone_from(&compiled.c_types);
-        let defines = compiled.macros.iter().any(|one| one.span.source == source);
-        if defines || compiled.c_types.has_macros_of(source) {
+        // Imported texts come behind the cell's own.
+        let defines = compiled.macros.iter().any(|one| one.span.source >= source);
+        if defines || compiled.c_types.has_macros_from(source) {
             self.macros.clone_from(&compiled.macros);
             self.sources.clone_from(sources);
         }

@@ -5,6 +5,7 @@
 //! hands what they say to a [`events::Sink`], and sums up what was lost.
 
 pub mod attach;
+mod c;
 pub mod decode;
 pub mod events;
 pub mod loader;

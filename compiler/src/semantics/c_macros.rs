@@ -85,7 +85,9 @@ impl<'a> Expander<'a> {
         let found = self.types.find_macro(name)?;
         let is_parameter = self.active.last().is_some_and(|(_, parameters)| parameters.iter().any(|it| it == name));
         let fits = found.parameters.as_ref().map(Vec::len) == arguments && !found.text.is_empty();
-        (fits && !is_parameter && stdlib::find(name).is_none()).then_some(found)
+        // Headers define constants of enumerations as themselves.
+        let is_itself = found.text == name;
+        (fits && !is_itself && !is_parameter && stdlib::find(name).is_none()).then_some(found)
     }
 
     /// What a macro stands for; `None` if it was reported why it stands for nothing.

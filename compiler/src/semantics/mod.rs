@@ -17,6 +17,7 @@ pub mod named_parameters;
 pub mod nearest;
 mod plan_builder;
 pub mod probes;
+pub mod replaced;
 mod rounds;
 pub mod widen;
 

@@ -73,6 +73,7 @@ impl Place {
             "cgroup2" => !Path::new("/sys/fs/cgroup/cgroup.controllers").exists(),
             "kernel-data" => !holds("/proc/kallsyms", " __per_cpu_offset\n"),
             "no-lockdown" => !holds("/sys/kernel/security/lockdown", "[none]"),
+            "libclang" => !has_libclang(),
             "python3" => !has_command("python3"),
             "x86_64" => !cfg!(target_arch = "x86_64"),
             other => return Some(format!("{other} is not a known need")),
@@ -90,6 +91,21 @@ fn has_fentry() -> bool {
     let mut command = Command::new(std::env::var("PROBEBOOK").unwrap_or(env!("CARGO_BIN_EXE_probebook").into()));
     let output = command.args(["run", "-q", "-c", "true", "-e", "fentry:vfs_open { @ = 1; }"]).output();
     output.is_ok_and(|output| !String::from_utf8_lossy(&output.stderr).contains("the kernel refuses"))
+}
+
+/// Whether libclang lies where packages put it, or where it is said to be.
+fn has_libclang() -> bool {
+    let libraries = std::fs::read_dir("/usr/lib").into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+    let llvm = libraries.filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("llvm")));
+    let folders = llvm.map(|path| path.join("lib")).chain(std::env::var_os("LIBCLANG_PATH").map(PathBuf::from));
+    let usual = ["/usr/lib", "/usr/lib64", "/usr/lib/x86_64-linux-gnu"].map(PathBuf::from);
+    folders.chain(usual).any(|folder| {
+        let names = std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+        names.map(|entry| entry.file_name()).any(|name| {
+            let name = name.to_string_lossy();
+            name.starts_with("libclang.so") || name.starts_with("libclang-") && !name.contains("cpp")
+        })
+    })
 }
 
 fn is_root() -> bool {

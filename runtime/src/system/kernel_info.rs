@@ -5,12 +5,15 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use probebook_compiler::c_compiler::CCompiler;
 use probebook_compiler::files::Files;
 use probebook_compiler::kernel_info::{BpfFunction, KernelInfo, Prototype, Unavailable, UserBinary};
 use probebook_compiler::types::{EnumType, StructType, Type};
 
 use super::files::Disk;
 use super::{Btf, System, libraries, traceable};
+
+use crate::c::Clang;
 use crate::loader::inspect;
 
 /// The initial PID namespace's inode (`PROC_PID_INIT_INO` in `linux/proc_ns.h`).
@@ -118,6 +121,10 @@ impl KernelInfo for System {
 
     fn files(&self) -> &dyn Files {
         &Disk
+    }
+
+    fn c_compiler(&self) -> &dyn CCompiler {
+        &Clang
     }
 }
 

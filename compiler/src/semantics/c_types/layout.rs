@@ -89,6 +89,17 @@ impl Layout {
     }
 }
 
+/// A member that lies so many bits from the structure's beginning, perhaps a bitfield.
+pub fn field(name: &str, ty: Type, bit_offset: u64, bits: Option<u32>) -> StructField {
+    match bits {
+        Some(width) => bitfield(name, ty, bit_offset, width),
+        None => {
+            let offset = (bit_offset / 8) as u32;
+            StructField { name: name.to_owned(), offset, ty, bitfield: None, data_loc: false }
+        }
+    }
+}
+
 /// A bitfield is read as its whole storage unit, or from its first byte on if it crosses units.
 fn bitfield(name: &str, ty: Type, bits: u64, width: u32) -> StructField {
     let unit = u64::from(ty.size().max(1)) * 8;

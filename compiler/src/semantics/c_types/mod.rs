@@ -5,6 +5,8 @@
 //! too. Whoever looks up a name asks [`CTypes`], which knows the kernel's types as well: the
 //! script's own win.
 
+mod c_text;
+mod compiled;
 mod constants;
 mod ctype;
 mod known_headers;
@@ -25,7 +27,8 @@ use crate::kernel_info::KernelInfo;
 use crate::syntax::ast::{CDefinition, SourceId, Span};
 use crate::types::{EnumType, StructType, Type};
 
-use ctype::CType;
+pub use compiled::structure_of;
+pub use ctype::{CType, Kind};
 
 /// How many macros may stand for one another.
 const LONGEST_CHAIN: u32 = 32;
@@ -77,7 +80,15 @@ pub struct Surroundings<'a> {
     pub include_dirs: &'a [PathBuf],
 }
 
+/// Folders of kernel headers, whose types BTF gives.
+const KERNEL_HEADERS: [&str; 6] = ["linux/", "net/", "uapi/", "asm/", "asm-generic/", "scsi/"];
+
 impl Surroundings<'_> {
+    /// Whether a header's types are known from the kernel itself.
+    fn is_described(&self, header: &str) -> bool {
+        self.have_btf() && KERNEL_HEADERS.iter().any(|folder| header.starts_with(folder))
+    }
+
     /// Whether the kernel describes its types.
     fn have_btf(&self) -> bool {
         self.info.struct_type("struct task_struct").is_some()
@@ -91,15 +102,42 @@ pub enum MacroValue {
     Text(String),
 }
 
-/// Reads a script's C definitions; all that is wrong with them is reported together.
-pub fn read(definitions: &[CDefinition], types: &mut CTypes, around: &Surroundings) -> Result<(), Vec<Diagnostic>> {
+/// Reads a script's C definitions; all that is wrong with them is reported together. What is beyond
+/// the reader here is read by a C compiler. Gives warnings.
+pub fn read(
+    definitions: &[CDefinition],
+    types: &mut CTypes,
+    around: &Surroundings,
+) -> Result<Vec<Diagnostic>, Vec<Diagnostic>> {
     if definitions.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let mut own = types.clone();
-    preprocessor::read(definitions, &mut own, around).map_err(|problems| problems.diagnostics)?;
-    *types = own;
-    Ok(())
+    let mut problems = match preprocessor::read(definitions, &mut own, around) {
+        Ok(()) => {
+            *types = own;
+            return Ok(Vec::new());
+        }
+        Err(problems) if !problems.beyond => return Err(problems.diagnostics),
+        Err(problems) => problems.diagnostics,
+    };
+    match compiled::read(definitions, types, around) {
+        Ok(told) if !told.iter().any(Diagnostic::is_error) => Ok(told),
+        // What both find wrong is said in the words of the reader here.
+        Ok(told) if problems.iter().any(|problem| problem.id == "needs-libclang") => Err(told),
+        Ok(_) => Err(problems),
+        Err(unavailable) => {
+            if let Some(first) = problems.iter_mut().find(|problem| problem.hint.is_none()) {
+                let remedy = unavailable.remedy.map(|remedy| format!(": {remedy}")).unwrap_or_default();
+                *first = first.clone().hint(format!("{}{remedy}", unavailable.reason));
+            }
+            if problems.iter().any(Diagnostic::is_error) {
+                return Err(problems);
+            }
+            *types = own;
+            Ok(problems)
+        }
+    }
 }
 
 impl CTypes {
@@ -163,9 +201,32 @@ impl CTypes {
         self.constants.keys().chain(self.macros.keys()).map(String::as_str)
     }
 
-    /// Whether macros refer to this text, which must be kept then.
-    pub fn has_macros_of(&self, source: SourceId) -> bool {
-        self.macros.values().any(|one| one.span.source == source)
+    /// Whether macros refer to this text or one behind it, which must be kept then.
+    pub fn has_macros_from(&self, source: SourceId) -> bool {
+        self.macros.values().any(|one| one.span.source >= source)
+    }
+
+    /// What means something else than earlier: `struct x`, `enum x`, `the macro X`, `the type x`.
+    pub fn replaced(&self, earlier: &CTypes) -> Vec<String> {
+        let mut names = Vec::new();
+        let changed = |name: &String, found: &Structure| {
+            earlier
+                .structures
+                .get(name)
+                .is_some_and(|old| !Arc::ptr_eq(&old.info, &found.info) && old.info != found.info)
+        };
+        names.extend(self.structures.iter().filter(|(name, it)| changed(name, it)).map(|(name, _)| name.clone()));
+        let enums = self.enums.iter().filter(|(name, it)| earlier.enums.get(*name).is_some_and(|old| old != *it));
+        names.extend(enums.map(|(name, _)| format!("enum {name}")));
+        let other = |old: &Macro, new: &Macro| old.text != new.text || old.parameters != new.parameters;
+        let macros =
+            self.macros.iter().filter(|(name, it)| earlier.macros.get(*name).is_some_and(|old| other(old, it)));
+        names.extend(macros.map(|(name, _)| format!("the macro {name}")));
+        let types = self.typedefs.iter().filter(|(name, it)| earlier.typedefs.get(*name).is_some_and(|old| old != *it));
+        names.extend(types.map(|(name, _)| format!("the type {name}")));
+        // Structures inside of others are told with those.
+        names.retain(|name| !name.contains("::"));
+        names
     }
 
     /// Forgets an enumeration's constants: it is defined anew.

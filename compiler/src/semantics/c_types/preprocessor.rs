@@ -14,8 +14,6 @@ use super::{CTypes, Macro, Surroundings, known_headers};
 
 /// Defined where the kernel describes its types, as bpftrace defines it.
 pub const HAVE_BTF: &str = "BPFTRACE_HAVE_BTF";
-/// Folders of kernel headers, whose types BTF gives.
-const KERNEL_HEADERS: [&str; 6] = ["linux/", "net/", "uapi/", "asm/", "asm-generic/", "scsi/"];
 /// How deep headers may include one another.
 const DEEPEST: usize = 32;
 
@@ -185,25 +183,8 @@ impl Preprocessor<'_> {
     }
 
     fn define(&mut self, rest: Text) -> Result<(), Diagnostic> {
-        let length = rest.text.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(rest.text.len());
-        let (name, value) = rest.text.split_at(length);
-        if name.is_empty() {
-            return Err(Diagnostic::error("c-syntax", rest.span, "expected a name after #define"));
-        }
-        let (parameters, value) = match value.strip_prefix('(') {
-            None => (None, value),
-            Some(list) => {
-                let (list, value) = list.split_once(')').ok_or_else(|| {
-                    Diagnostic::error("c-syntax", rest.span, format!("the parameters of {name} have no end"))
-                })?;
-                let names = list.split(',').map(|parameter| parameter.trim().to_owned());
-                (Some(names.filter(|parameter| !parameter.is_empty()).collect()), value)
-            }
-        };
-        let value = value.trim_start();
-        let start = rest.span.start + (rest.text.len() - value.len()) as u32;
-        let span = Span { start, end: start + value.len() as u32, ..rest.span };
-        self.reader.types.macros.insert(name.to_owned(), Macro { parameters, text: joined(value), span, place: None });
+        let (name, found) = parse_define(rest.text, rest.span)?;
+        self.reader.types.macros.insert(name, found);
         Ok(())
     }
 
@@ -224,7 +205,10 @@ impl Preprocessor<'_> {
             return Ok(());
         }
         let header = self.header(name, quoted, span);
-        if header.is_none() && self.have_btf && KERNEL_HEADERS.iter().any(|folder| name.starts_with(folder)) {
+        if header.is_none() && self.around.is_described(name) {
+            self.problems.beyond = true;
+            let message = format!("{name} was not read: the kernel's types are known without it, its macros are not");
+            self.problems.diagnostics.push(Diagnostic::warning("needs-libclang", span, message));
             return Ok(());
         }
         let (path, script) = header.ok_or_else(|| beyond(format!("{name} can only be read with libclang")))?;
@@ -258,6 +242,29 @@ impl Preprocessor<'_> {
         let only_definitions = script.items.is_empty() && script.imports.is_empty() && script.config.is_none();
         only_definitions.then(|| (absolute(&found), script))
     }
+}
+
+/// A macro from what stands behind `#define`; `at` is where that is.
+pub fn parse_define(text: &str, at: Span) -> Result<(String, Macro), Diagnostic> {
+    let length = text.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(text.len());
+    let (name, value) = text.split_at(length);
+    if name.is_empty() {
+        return Err(Diagnostic::error("c-syntax", at, "expected a name after #define"));
+    }
+    let (parameters, value) = match value.strip_prefix('(') {
+        None => (None, value),
+        Some(list) => {
+            let (list, value) = list
+                .split_once(')')
+                .ok_or_else(|| Diagnostic::error("c-syntax", at, format!("the parameters of {name} have no end")))?;
+            let names = list.split(',').map(|parameter| parameter.trim().to_owned());
+            (Some(names.filter(|parameter| !parameter.is_empty()).collect()), value)
+        }
+    };
+    let value = value.trim_start();
+    let start = at.start + (text.len() - value.len()) as u32;
+    let span = Span { start, end: start + value.len() as u32, ..at };
+    Ok((name.to_owned(), Macro { parameters, text: joined(value), span, place: None }))
 }
 
 fn absolute(path: &Path) -> PathBuf {

@@ -13,7 +13,7 @@ fn read_into(types: &mut CTypes, text: &str) -> Result<(), Vec<Diagnostic>> {
     let source = sources.add("cell", text);
     let script = syntax::parse(text, source)?;
     let info = &FakeKernel::default();
-    read(&script.c_definitions, types, &Surroundings { sources: &sources, info, include_dirs: &[] })
+    read(&script.c_definitions, types, &Surroundings { sources: &sources, info, include_dirs: &[] }).map(|_| ())
 }
 
 fn read_text(text: &str) -> CTypes {

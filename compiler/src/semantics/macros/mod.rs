@@ -14,6 +14,8 @@ mod tests;
 mod types;
 pub mod visit;
 
+pub use table::same_signature;
+
 use crate::diagnostics::Diagnostic;
 use crate::syntax::ast::{Item, Macro, Script, Span};
 
