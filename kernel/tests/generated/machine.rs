@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use probebook_compiler::diagnostics::{Sources, render};
 use probebook_compiler::syntax::ast::Span;
-use probebook_kernel::engine::{self, Definitions, PlanPlaces, Script};
+use probebook_kernel::engine::{self, Definitions, Flags, PlanPlaces, Script};
 use probebook_runtime::events::{LossReport, MapPrint, Severity, Sink, TextSource};
 use probebook_runtime::value::Value;
 use probebook_runtime::{Session, SessionOptions, StartError, StartOptions};
@@ -110,6 +110,7 @@ impl Machine {
             named: &[],
             pid: None,
             allow_unsafe: true,
+            flags: &Flags::default(),
         };
         let compiled = engine::compile(&self.session, &script).map_err(|found| {
             let details: Vec<String> = found.iter().map(|one| render::to_text(one, &sources, false)).collect();
