@@ -42,12 +42,12 @@ pub const INTEGERS: &[Production<String>] = &[
     leaf("probe argument", |g| (!g.probe_integers.is_empty()).then(|| g.random.pick(g.probe_integers).into())),
     leaf("integer variable", |g| Some(g.variable(|one| one.ty == Ty::Integer)?.name)),
     leaf("integer variable, again", |g| Some(g.variable(|one| one.ty == Ty::Integer)?.name)),
-    leaf("integer of an enumeration", |g| Some(g.random.pick(&["RED", "(uint8)BLUE", "FORTY"]).into())),
+    leaf("integer of an enumeration", |g| Some(g.random.pick(&["(int64)RED", "(uint8)BLUE", "FORTY"]).into())),
     leaf("sizeof", |g| Some(g.random.pick(&["sizeof(struct Pair)", "sizeof(uint16)", "sizeof(curtask)"]).into())),
     leaf("offsetof", |g| {
         Some(g.random.pick(&["offsetof(struct Pair, inner.c)", "offsetof(struct Pair, row[2])"]).into())
     }),
-    leaf("kaddr", |_| Some("(uint64)kaddr(\"schedule\")".into())),
+    leaf("kaddr", |_| Some("((uint64)kaddr(\"schedule\") >> 40)".into())),
     leaf("member of a kernel structure", |g| {
         Some(g.random.pick(&["curtask->pid", "curtask->parent->tgid", "curtask->real_parent->real_parent->pid"]).into())
     }),

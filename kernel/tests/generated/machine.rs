@@ -114,7 +114,7 @@ impl Machine {
         };
         let compiled = engine::compile(&self.session, &script).map_err(|found| {
             let details: Vec<String> = found.iter().map(|one| render::to_text(one, &sources, false)).collect();
-            let kind = Failure::Refused(found.first().map_or("none", |one| one.id));
+            let kind = Failure::Refused(found.iter().find(|one| one.is_error()).map_or("none", |one| one.id));
             Box::new(Trouble { kind, details: details.join("\n") })
         })?;
         let places = PlanPlaces::of(&compiled.plan);

@@ -8,6 +8,7 @@
 mod expressions;
 mod generator;
 mod machine;
+mod mutated;
 mod random;
 mod script;
 mod statements;

@@ -65,7 +65,7 @@ const PROBES: &[Production<&'static Kind>] = &[
 ];
 
 const MAPS: &[Production<Map>] = &[
-    leaf("scalar map", |g| scalar(g)),
+    leaf("scalar map", scalar),
     leaf("scalar aggregation", |g| Some(Map { name: g.fresh("@s"), key: None, value: aggregate(g) })),
     leaf("keyed map", |g| keyed(g, |g| Shape::Plain(g.any_type(2)))),
     leaf("keyed map of integers", |g| keyed(g, |_| Shape::Plain(Ty::Integer))),
@@ -124,10 +124,7 @@ pub fn constructs() -> impl Iterator<Item = &'static str> {
 
 /// A script: what it defines, `begin`, and other probes.
 pub fn script(g: &mut Generator) -> Vec<Node> {
-    let mut items: Vec<Node> = PREAMBLE.split(";\n").map(|line| Node::Line(format!("{line};"))).collect();
-    if let Some(Node::Line(last)) = items.last_mut() {
-        *last = last.trim_end_matches(';').replace("};\n#", "};\n#");
-    }
+    let mut items: Vec<Node> = PREAMBLE.lines().map(Node::line).collect();
     items.extend(MACROS.lines().map(Node::line));
     for _ in 0..g.random.between(2, 6) {
         let map = g.choose(MAPS, || Map { name: "@fallback".into(), key: None, value: Shape::Plain(Ty::Integer) });

@@ -143,8 +143,8 @@ impl Generator {
             Ty::Array(array, from) => format!("(({array})(({from})({})))", self.integer()),
             Ty::Structure => format!("*{}", self.pointer()),
             Ty::Pointer => self.pointer(),
-            Ty::Enumeration => match self.random.below(3) {
-                0 => format!("((enum Color)({}))", self.integer()),
+            Ty::Enumeration => match self.variable(|one| one.ty == Ty::Integer) {
+                Some(number) if self.random.chance(50) => format!("((enum Color){})", number.name),
                 _ => self.random.pick(&["RED", "GREEN", "BLUE"]).to_owned(),
             },
             Ty::Mac => format!("macaddr({}->mac)", self.pointer()),
