@@ -3,6 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
+use probebook_compiler::codegen::Cache;
 use probebook_compiler::diagnostics::{Sources, render};
 use probebook_compiler::syntax::ast::Span;
 use probebook_kernel::engine::{self, Definitions, Flags, PlanPlaces, Script};
@@ -106,6 +107,7 @@ impl Machine {
             source,
             live_maps: &[],
             definitions: &Definitions::default(),
+            cache: &Cache::default(),
             parameters: &["7".into(), "seven".into()],
             named: &[],
             pid: None,

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use probebook_compiler::codegen::Cache;
 use probebook_compiler::diagnostics::{Sources, render};
 use probebook_kernel::engine::{self, Definitions, Flags, Script};
 use probebook_runtime::{Session, SessionOptions};
@@ -122,6 +123,7 @@ fn answer(session: &Session, text: &str) -> Result<(), String> {
             source,
             live_maps: &[],
             definitions: &Definitions::default(),
+            cache: &Cache::default(),
             parameters: &[],
             named: &[],
             pid: None,
