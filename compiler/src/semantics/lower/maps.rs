@@ -2,8 +2,8 @@
 
 use crate::diagnostics::Diagnostic;
 use crate::ir::{Expr as Ir, Helper, MapIndex, Op, Scalar, Stmt};
-use crate::plan::{Loss, MapKind};
-use crate::semantics::environment::{KeyInfo, MapInfo};
+use crate::plan::Loss;
+use crate::semantics::environment::KeyInfo;
 use crate::semantics::widen;
 use crate::syntax::ast::{Expr, Span};
 use crate::types::Type;
@@ -188,7 +188,6 @@ impl Lowerer<'_> {
             return Ok(());
         }
         let map = self.env.map(name, span).clone();
-        self.require_kind(name, &map, ty, span)?;
         let wanted = widen::stored(ty);
         let Some(has) = &map.value else {
             self.env.changed = true;
@@ -215,22 +214,6 @@ impl Lowerer<'_> {
         info.value = Some(joined);
         self.env.changed |= changed;
         Ok(())
-    }
-
-    /// Aggregates are kept per CPU, plain values are not; a declaration must not say otherwise.
-    fn require_kind(&mut self, name: &str, map: &MapInfo, ty: &Type, span: Span) -> Lowered<()> {
-        let Some(declared) = map.declared.filter(|_| map.fixed_by.is_none()) else { return Ok(()) };
-        let per_cpu = matches!(declared.kind, MapKind::PerCpuHash | MapKind::LruPerCpuHash);
-        let (fits, kinds) = match ty {
-            Type::Aggregate(_) => (per_cpu, "percpuhash or percpulruhash"),
-            _ => (!per_cpu, "hash or lruhash"),
-        };
-        if fits {
-            return Ok(());
-        }
-        let message = format!("@{name} is declared as a kind of map that cannot hold a value of type '{ty}'");
-        let diagnostic = Diagnostic::error("map-kind-mismatch", span, message);
-        Err(self.report(diagnostic.hint(format!("declare it as {kinds}")).also(map.first, "declared here")))
     }
 
     /// `@x[key] = value`
