@@ -101,6 +101,41 @@ def test_any_bytes_leave_the_kernel_alive(kernel, port):
     assert is_answered(kernel)
 
 
+PIECES = (
+    "begin { ", "} ", "{", "}", "(", ")", "[", "]", ";", ",", '"', "\\", "/*", "*/", "//", "\n", "$x", "@m", "@",
+    "= ", "== ", "1", "0xffffffffffffffff", "count()", "print(", "printf(", "%d", "é", "\u202e", "\0", "\x1b[31m",
+    "%", "%%", "%run", "%opt ", "%drop @m", "#| echo", "#!", "struct A {", "#define ", "macro ", "config = {",
+)  # fmt: skip
+
+
+def any_cell(dice):
+    """Bytes as text, pieces of scripts and magics, or a script with bytes put in."""
+    noise = dice.randbytes(dice.randrange(1, 200))
+    script = 'begin { $x = 1; @m[$x, comm] = count(); printf("%d\\n", $x); }'
+    at = dice.randrange(len(script))
+    choices = (
+        noise.decode("latin-1"),
+        noise.decode("utf-8", "replace"),
+        "".join(dice.choices(PIECES, k=dice.randrange(1, 40))),
+        script[:at] + noise[:5].decode("latin-1") + script[at:],
+        script[:at] + "".join(dice.choices(PIECES, k=3)) + script[at + dice.randrange(10) :],
+    )
+    return dice.choice(choices)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_any_cell_is_answered_and_the_session_goes_on(kernel, seed):
+    dice = random.Random(seed)
+    for _ in range(50):
+        code = any_cell(dice)
+        run = kernel.run(code)
+        assert run.status in ("ok", "error"), code
+        if run.status == "error":
+            assert run.content["ename"] and run.content["traceback"], code
+            assert len(run.of_type("error")) == 1, code
+    assert is_answered(kernel)
+
+
 def test_the_heartbeat_beats(kernel):
     time.sleep(1.2)
     assert kernel.channels.hb_channel.is_beating()

@@ -28,6 +28,9 @@ pub(super) struct Captures {
     pub vars: BTreeMap<Var, u32>,
     /// Offsets of captured slots in the frame.
     pub slots: BTreeMap<Slot, u32>,
+    /// The callback that alone uses a slot, and has it on its own stack. Left in the frame, its contents
+    /// would differ from run to run, and the verifier would follow the callback once for each difference.
+    pub slot_homes: BTreeMap<Slot, usize>,
     pub context: Option<u32>,
     pub scratch: Option<u32>,
     /// Two words: whether the program returns, and what.
@@ -97,8 +100,8 @@ struct Survey {
     /// Variables read in a callback that this run of it may not have set: they keep a value from
     /// one run to the next.
     carried: BTreeSet<Var>,
-    /// Slots used in any callback.
-    slots: BTreeSet<Slot>,
+    /// The regions that use each slot.
+    slots: BTreeMap<Slot, BTreeSet<usize>>,
     context: bool,
     returned: bool,
     starts: Vec<usize>,
@@ -190,8 +193,8 @@ impl Survey {
                     self.carried.insert(*var);
                 }
             }
-            Expr::Slot(slot) if region != MAIN => {
-                self.slots.insert(*slot);
+            Expr::Slot(slot) => {
+                self.slots.entry(*slot).or_default().insert(region);
             }
             Expr::Context => self.context |= region != MAIN,
             _ => {}
@@ -224,13 +227,18 @@ impl Survey {
         captures.returned = self.returned.then(|| take(2 * WORD));
         captures.starts = self.starts.iter().map(|region| (*region, take(WORD))).collect();
         let info = |slot: &Slot| program.slots.get(slot.0 as usize).copied();
-        if self.slots.iter().filter_map(info).any(|slot| slot.scratch.is_some()) {
+        let in_callbacks = self.slots.into_iter().filter(|(_, regions)| regions.last() > Some(&MAIN));
+        let (far, near): (Vec<_>, Vec<_>) =
+            in_callbacks.partition(|(slot, _)| info(slot).is_some_and(|info| info.scratch.is_some()));
+        if !far.is_empty() {
             captures.scratch = Some(take(WORD));
         }
         captures.words_size = take(0);
-        for slot in self.slots {
-            if let Some(info) = info(&slot).filter(|info| info.scratch.is_none()) {
-                captures.slots.insert(slot, take(info.size));
+        for (slot, regions) in near {
+            match (regions.first(), info(&slot)) {
+                (Some(home), _) if regions.len() == 1 => _ = captures.slot_homes.insert(slot, *home),
+                (_, Some(info)) => _ = captures.slots.insert(slot, take(info.size)),
+                _ => {}
             }
         }
         captures.frame_size = size;
@@ -296,13 +304,22 @@ mod tests {
 
     #[test]
     fn slots_context_and_return_have_room() {
-        let program = program(vec![long_range(
-            0,
-            vec![Stmt::Evaluate(Expr::Slot(Slot(1))), Stmt::Evaluate(Expr::Context), Stmt::Return(None)],
-        )]);
+        let program = program(vec![
+            Stmt::Evaluate(Expr::Slot(Slot(1))),
+            long_range(
+                0,
+                vec![
+                    Stmt::Evaluate(Expr::Slot(Slot(0))),
+                    Stmt::Evaluate(Expr::Slot(Slot(1))),
+                    Stmt::Evaluate(Expr::Context),
+                    Stmt::Return(None),
+                ],
+            ),
+        ]);
         let captures = analyse(&program);
         assert_eq!((captures.context, captures.returned), (Some(0), Some(8)));
         assert_eq!(captures.slots, BTreeMap::from([(Slot(1), 24)]));
+        assert_eq!(captures.slot_homes, BTreeMap::from([(Slot(0), 1)]));
         assert_eq!(captures.frame_size, 40);
     }
 }

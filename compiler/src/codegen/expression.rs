@@ -94,8 +94,8 @@ impl<'ctx> Function<'_, 'ctx, '_> {
         self.context.ok_or_else(|| CodegenError::malformed("the context is not in reach"))
     }
 
-    /// Reads of the context are volatile: the verifier checks their width and offset against the
-    /// program type, so LLVM must neither narrow nor merge them.
+    /// Reads of the context are volatile and their results opaque: the verifier checks width and
+    /// offset against the program type, so LLVM must neither narrow them nor make one of two.
     fn load_expression(&mut self, ty: Scalar, address: &Expr) -> Result<BasicValueEnum<'ctx>> {
         let in_context = is_in_context(address);
         let address = self.pointer(address)?;
@@ -103,6 +103,7 @@ impl<'ctx> Function<'_, 'ctx, '_> {
         let loaded = self.builder.build_load(memory, address, "")?;
         if let Some(instruction) = loaded.as_instruction_value().filter(|_| in_context) {
             instruction.set_volatile(true).map_err(|error| CodegenError::malformed(error.to_string()))?;
+            return self.loaded_value(ty, self.opaque(loaded)?);
         }
         self.loaded_value(ty, loaded)
     }

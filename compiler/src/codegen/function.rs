@@ -158,15 +158,22 @@ impl<'e, 'ctx, 'a> Function<'e, 'ctx, 'a> {
         Ok(())
     }
 
-    /// The program's frame and the slots that are not in it.
+    /// The program's frame, and slots.
     fn allocate_memory(&mut self) -> Result<()> {
         let captures = self.shared.captures;
         if captures.frame_size > 0 {
             self.frame = Some(self.allocate(captures.frame_size, "frame")?);
         }
+        self.allocate_slots()
+    }
+
+    /// The slots of this function alone.
+    pub fn allocate_slots(&mut self) -> Result<()> {
+        let captures = self.shared.captures;
         for (number, info) in self.shared.program.slots.iter().enumerate() {
             let slot = Slot(number as u32);
-            if info.scratch.is_none() && !captures.slots.contains_key(&slot) {
+            let home = captures.slot_homes.get(&slot).copied().unwrap_or(capture::MAIN);
+            if info.scratch.is_none() && home == self.region && !captures.slots.contains_key(&slot) {
                 let memory = self.allocate(info.size, "slot")?;
                 self.slots.insert(slot, memory);
             }

@@ -45,8 +45,18 @@ impl<'ctx, 'a> Function<'_, 'ctx, 'a> {
         let callback = callback.as_global_value().as_pointer_value();
         let flags = self.shared.unit.types.i64.const_zero();
         let arguments = [count.into(), callback.into(), self.frame_or_null().into(), flags.into()];
+        // A callback that the verifier can tell is never called, though its address is taken, is more than the
+        // kernel copes with ("No program to jit", `jit_subprogs` of `kernel/bpf/verifier.c`).
+        let (run, after) = (self.append("loop"), self.append("endloop"));
+        let zero = self.shared.unit.types.i64.const_zero();
+        let any = self.builder.build_int_compare(IntPredicate::NE, count, zero, "")?;
+        self.builder.build_conditional_branch(any, run, after)?;
+        self.builder.position_at_end(run);
         self.call_helper(Helper::LOOP, &arguments, Scalar::I64)?;
-        self.pass_return_on(body)
+        self.pass_return_on(body)?;
+        self.builder.build_unconditional_branch(after)?;
+        self.builder.position_at_end(after);
+        Ok(())
     }
 
     pub fn for_each(&mut self, stmt: &'a Stmt) -> Result<()> {
@@ -141,6 +151,7 @@ impl<'ctx, 'a> Function<'_, 'ctx, 'a> {
         }
         function.context = function.shared_pointer(captures.context)?;
         function.scratch = function.shared_pointer(captures.scratch)?;
+        function.allocate_slots()?;
         let outcome =
             function.forget_changes().and_then(|()| prologue(&mut function)).and_then(|()| function.block(body));
         outcome.map_err(|error| function.at(error))?;

@@ -150,7 +150,7 @@ fn address_to_text(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
     let address = lowerer.expr(address)?;
     let size = match &address.ty {
         Type::Void => return lowerer.unknown(&address).map(|()| address),
-        Type::Integer { .. } => 4,
+        Type::Integer { .. } | Type::Enum { .. } => 4,
         ty if is_bytes(ty) => ty.size(),
         Type::Pointer { to, .. } if matches!(to.size(), 4 | 16) => to.size(),
         _ => 0,

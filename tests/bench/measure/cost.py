@@ -49,24 +49,29 @@ EACH_AT_MOST = 0.9
 
 
 def measure(bench, results):
+    write_up(sample(bench, SCRIPTS, "cost per event"), results)
+
+
+def sample(bench, scripts, title):
+    """Nanoseconds per event by script and tool; the first script is the empty program."""
     rounds = bench.repeat(3, 1)
     windows = bench.repeat(5, 3)
-    samples = {(name, tool): [] for name, _ in SCRIPTS for tool in TOOLS}
+    samples = {(name, tool): [] for name, _ in scripts for tool in TOOLS}
     with run_time_statistics(), bench.load():
         for turn in range(rounds):
-            bench.say(f"cost per event, round {turn + 1} of {rounds}")
-            for name, body in scripts_of_a_round():
+            bench.say(f"{title}, round {turn + 1} of {rounds}")
+            for name, body in scripts_of_a_round(scripts):
                 # One right after the other, so that what else goes on hits both.
                 for tool in TOOLS:
                     command = bench.command(tool, f"{PROBE} {body}")
                     samples[name, tool].append(nanoseconds_per_event(bench, command, windows))
-    write_up(samples, results)
+    return samples
 
 
-def scripts_of_a_round():
-    for number, script in enumerate(SCRIPTS):
+def scripts_of_a_round(scripts):
+    for number, script in enumerate(scripts):
         if number and number % EMPTY_AGAIN == 0:
-            yield SCRIPTS[0]
+            yield scripts[0]
         yield script
 
 
@@ -98,23 +103,7 @@ def window(pid):
 
 
 def write_up(samples, results):
-    # The same floor is taken off both, the lower one: what a tool puts into every program, such
-    # as a gate, counts as its cost.
-    floor = min(statistics.median(samples[EMPTY, tool]) for tool in TOOLS)
-    empty = results.compare(
-        SECTION, "empty program (taken off below)", "ns", samples[EMPTY, OURS], samples[EMPTY, PEER]
-    )
-    empty.ratio = None
-    lines = {}
-    for name, _ in SCRIPTS[1:]:
-        above = {
-            tool: [max(sample - floor, RESOLUTION) for sample in samples[name, tool]]
-            for tool in TOOLS
-        }
-        lines[name] = results.compare(
-            SECTION, name, "ns", above[OURS], above[PEER],
-            judged="ratio", at_most=EACH_AT_MOST, goal=True,
-        )  # fmt: skip
+    lines = compare(samples, results, SECTION, SCRIPTS, at_most=EACH_AT_MOST, goal=True)
     ours = sum(lines[name].ours for name in SUMMED)
     peer = sum(lines[name].peer for name in SUMMED)
     results.add(
@@ -124,11 +113,33 @@ def write_up(samples, results):
             judged="ratio", at_most=SUM_AT_MOST,
         ),
     )  # fmt: skip
+    add_mean(lines, results, SECTION, at_most=MEAN_AT_MOST, goal=True)
+
+
+def compare(samples, results, section, scripts, **target):
+    """Adds a line for each script: what it costs above the empty program, which comes first."""
+    # The same floor is taken off both, the lower one: what a tool puts into every program, such
+    # as a gate, counts as its cost.
+    floor = min(statistics.median(samples[EMPTY, tool]) for tool in TOOLS)
+    empty = results.compare(
+        section, "empty program (taken off below)", "ns", samples[EMPTY, OURS], samples[EMPTY, PEER]
+    )
+    empty.ratio = None
+    lines = {}
+    for name, _ in scripts[1:]:
+        above = {
+            tool: [max(sample - floor, RESOLUTION) for sample in samples[name, tool]]
+            for tool in TOOLS
+        }
+        lines[name] = results.compare(
+            section, name, "ns", above[OURS], above[PEER], judged="ratio", **target
+        )
+    return lines
+
+
+def add_mean(lines, results, section, **target):
     mean = math.exp(statistics.fmean(math.log(line.ratio) for line in lines.values()))
     results.add(
-        SECTION,
-        Line(
-            "geometric mean of the ratios", "", mean, ratio=mean,
-            judged="ratio", at_most=MEAN_AT_MOST, goal=True,
-        ),
-    )  # fmt: skip
+        section,
+        Line("geometric mean of the ratios", "", mean, ratio=mean, judged="ratio", **target),
+    )

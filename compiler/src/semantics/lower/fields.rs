@@ -265,6 +265,8 @@ impl Lowerer<'_> {
         // The verifier must see the bound that LLVM may know already.
         let at = self.bind(Scalar::I64, Ir::Opaque(Box::new(at)));
         let condition = Ir::binary(Op::ULt, at.clone(), Ir::int(i64::from(length)));
+        // Opaque once more: what is made of the index must not be made before it is compared.
+        let at = Ir::Opaque(Box::new(at));
         let offset = Ir::binary(Op::Mul, at, Ir::int(i64::from(element.size())));
         let from = Ir::Offset { base: Box::new(base), by: Box::new(offset) };
         let (size, align) = (element.size(), element.c_align());

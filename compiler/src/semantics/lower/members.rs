@@ -17,7 +17,10 @@ impl Lowerer<'_> {
             return Err(self.error("unsupported-type", span, message));
         }
         let (address, space) = match object {
-            Repr::Remote { address, space } => (Ir::binary(Op::Add, address, Ir::int(i64::from(member.offset))), space),
+            Repr::Remote { address, space } => {
+                let address = Ir::binary(Op::Add, address, Ir::int(i64::from(member.offset)));
+                (self.bind(Scalar::I64, address), space)
+            }
             Repr::Memory(base) => {
                 let align = offset_align(address_align(&base, align), member.offset);
                 let address = base.offset(member.offset);
@@ -26,7 +29,6 @@ impl Lowerer<'_> {
             }
             _ => return Ok(Operand::void(span)),
         };
-        let address = self.bind(Scalar::I64, address);
         if let Some((offset, width)) = member.bitfield {
             let register = if is_crossing(member) {
                 self.crossing_bits(address, space, offset, width)

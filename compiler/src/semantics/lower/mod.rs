@@ -268,7 +268,12 @@ impl Ir {
         Ir::Binary { op, left: Box::new(left), right: Box::new(right) }
     }
 
+    /// An address made an integer and a pointer again stays the pointer that it was: LLVM and the verifier
+    /// know what it points to.
     pub fn convert(op: ir::Conversion, to: Scalar, value: Ir) -> Ir {
+        if let (ir::Conversion::ToPointer, Ir::Convert { op: ir::Conversion::ToInteger, value, .. }) = (op, &value) {
+            return (**value).clone();
+        }
         Ir::Convert { op, to, value: Box::new(value) }
     }
 
