@@ -109,6 +109,9 @@ impl Notebook {
             Command::Probes(pattern) => {
                 let found = probe_list::matching(self.session.system().as_ref(), &pattern);
                 let found = found.map_err(|message| errors::plain("system-information", &message))?;
+                if found.is_empty() {
+                    output.stderr(&format!("No probe matches {pattern}.\n"));
+                }
                 output.stdout(&found.iter().map(|name| format!("{name}\n")).collect::<String>());
             }
             Command::Help => output.stdout(&help()),
