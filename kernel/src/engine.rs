@@ -79,16 +79,17 @@ pub fn compile(session: &Session, script: &Script) -> Result<Compiled, Vec<Diagn
 }
 
 /// Compiles a script, and prepares its maps meanwhile: both take milliseconds. Maps that cannot be
-/// prepared are `None`; starting the plan without them tells why.
+/// prepared are `None`; starting the plan without them tells why. `retype` as in `StartOptions`.
 pub fn compile_and_prepare(
     session: &Session,
     script: &Script,
+    retype: &[String],
 ) -> Result<(Compiled, Option<PreparedMaps>), Vec<Diagnostic>> {
     with_request(session, script, |request| {
         let analysed = pipeline::analyse(request)?;
         let plan = analysed.plan.clone();
         std::thread::scope(|scope| {
-            let maps = (!plan.probes.is_empty()).then(|| scope.spawn(|| session.prepare(&plan).ok()));
+            let maps = (!plan.probes.is_empty()).then(|| scope.spawn(|| session.prepare(&plan, retype).ok()));
             let compiled = analysed.generate(request)?;
             let maps = maps.and_then(|thread| thread.join().ok().flatten());
             Ok((compiled, maps))

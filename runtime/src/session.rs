@@ -41,6 +41,9 @@ pub struct StartOptions {
     pub capture_child_output: bool,
     /// `system()` may run commands.
     pub allow_unsafe: bool,
+    /// Maps, without `@`, whose types this script may change. The session's are replaced once the
+    /// probes are attached.
+    pub retype: Vec<String>,
     /// How probes are attached.
     pub mechanisms: Mechanisms,
 }
@@ -116,17 +119,18 @@ impl Session {
     }
 
     /// Finds or creates a plan's maps; its programs need not be compiled yet. The maps become the
-    /// session's with [`Session::start_with`]; without it they vanish.
-    pub fn prepare(&self, plan: &Plan) -> Result<PreparedMaps, StartError> {
+    /// session's once the trace's probes are attached; if it does not get there they vanish.
+    /// `retype`: see [`StartOptions::retype`].
+    pub fn prepare(&self, plan: &Plan, retype: &[String]) -> Result<PreparedMaps, StartError> {
         let begun = Instant::now();
         let formats = Arc::new(formats(plan));
-        let prepared = self.shared.maps.prepare(&sized(plan), &formats)?;
+        let prepared = self.shared.maps.prepare(&sized(plan), &formats, retype)?;
         Ok(PreparedMaps { prepared, formats, time: begun.elapsed() })
     }
 
     /// Creates a plan's maps and loads its programs. Nothing runs yet, not even `begin`.
     pub fn start(&self, plan: Plan, options: StartOptions) -> Result<Trace, StartError> {
-        let maps = self.prepare(&plan)?;
+        let maps = self.prepare(&plan, &options.retype)?;
         self.start_with(plan, maps, options)
     }
 
@@ -166,7 +170,7 @@ impl Session {
             map_time,
             load_time: loaded - maps_created,
         };
-        self.shared.maps.commit(&prepared);
+        self.shared.maps.keep_stacks(&prepared.maps);
         Ok(Trace::new(Arc::clone(&self.shared), plan, prepared.maps, parts))
     }
 

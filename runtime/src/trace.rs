@@ -127,6 +127,8 @@ pub struct Trace {
     iterators: Iterators,
     wake: Arc<Wake>,
     summary: Summary,
+    /// New maps have become the session's.
+    are_maps_kept: bool,
     /// When commands are ended that are still running.
     deadline: Option<Instant>,
     pause: Duration,
@@ -156,6 +158,7 @@ impl Trace {
             iterators: Iterators::default(),
             wake: Arc::default(),
             summary,
+            are_maps_kept: false,
             deadline: None,
             pause: BUSY,
             last_housekeeping: Instant::now(),
@@ -217,6 +220,8 @@ impl Trace {
         self.start_iterators(sink)?;
         self.parts.target.release().map_err(|(command, source)| TraceError::Child { command, source })?;
         self.observe_target();
+        self.shared.maps.keep_user_maps(&self.maps);
+        self.are_maps_kept = true;
         Ok(self.summary.probes)
     }
 
@@ -347,6 +352,10 @@ impl Trace {
     /// Ends the events: programs do nothing from here on. Links are closed in the background.
     pub fn stop(&mut self, sink: &mut dyn Sink) {
         self.set_gate(false);
+        if !self.are_maps_kept {
+            // `begin` has ended the script before there was anything to attach.
+            self.shared.maps.keep_user_maps(&self.maps);
+        }
         self.note_missed(sink);
         self.detach();
         let wake = &self.wake;

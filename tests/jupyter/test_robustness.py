@@ -259,3 +259,82 @@ def test_nothing_of_a_killed_kernel_disturbs_the_next(fresh):
     fresh.manager.restart_kernel(now=True)
     fresh.channels.wait_for_ready(timeout=20)
     assert is_answered(fresh)
+
+
+GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x01NULL" + bytes(16) + bytes(1) + bytes(31)
+
+
+def connect(kernel, port, socket_type):
+    """A raw ZMTP connection, past its handshake."""
+    peer = socket.create_connection(("127.0.0.1", getattr(kernel.manager, port)), timeout=10)
+    peer.sendall(GREETING)
+    body = b"\x05READY\x0bSocket-Type" + len(socket_type).to_bytes(4, "big") + socket_type
+    peer.sendall(b"\x04" + bytes([len(body)]) + body)
+    received = b""
+    while b"READY" not in received:
+        some = peer.recv(4096)
+        if not some:
+            raise ConnectionError("turned away")
+        received += some
+    return peer
+
+
+def frame(flags, body):
+    return bytes([flags | 2]) + len(body).to_bytes(8, "big") + body
+
+
+def pour(peer, data, times):
+    """Sends without reading; a peer may be cut off, or kept waiting."""
+    peer.settimeout(2)
+    try:
+        for _ in range(times):
+            peer.sendall(data)
+    except OSError:
+        pass
+
+
+@pytest.mark.parametrize("port, socket_type, data, times", [
+    ("hb_port", b"DEALER", frame(0, bytes(4000)), 30_000),
+    ("hb_port", b"DEALER", frame(0, bytes(1 << 20)), 120),
+    ("shell_port", b"DEALER", frame(4, b"\x04PING\0\0" + bytes(1 << 20)), 120),
+    ("shell_port", b"DEALER", frame(4, b"\x04PING\0\0" + bytes(16)), 500_000),
+    ("iopub_port", b"SUB", frame(4, b"\x09SUBSCRIBE" + bytes(10 << 20)), 20),
+    ("iopub_port", b"SUB", frame(4, b"\x09SUBSCRIBEx") + frame(4, b"\x06CANCELx"), 200_000),
+])
+def test_who_reads_nothing_takes_little_memory(fresh, port, socket_type, data, times):
+    process = psutil.Process(fresh.manager.provisioner.pid)
+    before = process.memory_info().rss
+    with connect(fresh, port, socket_type) as peer:
+        pour(peer, data, times)
+        assert process.memory_info().rss - before < 40 << 20
+    assert is_answered(fresh)
+
+
+def test_unfinished_messages_take_little_memory(fresh):
+    process = psutil.Process(fresh.manager.provisioner.pid)
+    before = process.memory_info().rss
+    peers = [connect(fresh, "shell_port", b"DEALER") for _ in range(40)]
+    for peer in peers:
+        pour(peer, frame(0, bytes(16 << 20))[:-1], 1)
+    assert process.memory_info().rss - before < 150 << 20
+    assert is_answered(fresh)
+    for peer in peers:
+        peer.close()
+
+
+def test_connections_are_bounded(fresh):
+    peers = []
+    with pytest.raises(OSError):
+        for _ in range(200):
+            peer = connect(fresh, "control_port", b"DEALER")
+            peers.append(peer)
+            peer.settimeout(0.02)
+            try:
+                if peer.recv(1) == b"":
+                    raise ConnectionError
+            except TimeoutError:
+                pass
+    assert len(peers) < 100
+    for peer in peers:
+        peer.close()
+    assert is_answered(fresh)

@@ -59,6 +59,78 @@ def test_a_map_declaration_holds_for_later_cells(kernel):
     assert len(shown(cell)[0].splitlines()) <= 3
 
 
+def test_a_cell_that_fails_keeps_what_was_there(kernel):
+    cell = {"metadata": {"cellId": "retyped"}}
+    kernel.run("begin { @kept[1] = 7; }", **cell)
+    for failing in [
+        'begin { @kept["a"] = 1; while (1) { } }',
+        f'%%run -p {2**22 + 1}\nbegin {{ @kept["a"] = 1; }}',
+    ]:
+        assert kernel.run(failing, **cell).status == "error"
+        assert kernel.run("begin { print(@kept[1]); }").stream() == "7\n"
+        # That was another cell.
+        kernel.run("%drop @kept")
+        kernel.run("begin { @kept[1] = 7; }", **cell)
+    retyped = kernel.run('begin { @kept["a"] = 1; }', **cell)
+    assert retyped.status == "ok" and shown(retyped) == ["@kept[a]: 1\n"]
+
+
+def test_a_cell_that_cannot_be_attached_fixes_no_types(kernel):
+    if kernel.run("%%run --for 10ms\nkprobe:vfs_read { @unfixed = count(); }").status == "ok":
+        pytest.skip("this kernel has kprobes: nothing is at hand that cannot be attached")
+    assert kernel.run("begin { @unfixed = hist(4); }").status == "ok"
+
+
+def test_a_job_keeps_its_maps_types(kernel):
+    cell = {"metadata": {"cellId": "job"}}
+    kernel.run("%%bg holder\ninterval:ms:20 { @held = count(); }", **cell)
+    assert kernel.run('begin { @held["a"] = 1; }', **cell).status == "error"
+    kernel.run("%stop holder")
+    assert kernel.run('begin { @held["a"] = 1; }', **cell).status == "ok"
+
+
+def test_a_job_name_is_taken_before_anything_runs(kernel):
+    kernel.run("%%bg taken\ninterval:s:10 { }")
+    again = kernel.run('%%bg taken\nbegin { printf("ran\\n"); }\ninterval:s:10 { }')
+    assert again.status == "error" and again.stream() == ""
+    kernel.run("%stop taken")
+
+
+def test_a_failed_script_is_an_error(kernel):
+    assert kernel.run('begin { assert(1 == 0, "no"); }').status == "error"
+    assert kernel.run("begin { exit(3); }").status == "error"
+    assert kernel.run("begin { exit(); }").status == "ok"
+    assert kernel.run('begin { errorf("only a message"); }').status == "ok"
+
+
+def test_many_errors_are_cut_short(kernel):
+    cell = kernel.run("begin { " + "nosuch(); " * 300 + "}")
+    assert cell.status == "error" and len(cell.content["traceback"]) == 11
+    assert "and 290 more errors" in traceback(cell)
+
+
+def test_a_pattern_without_probes_says_so(kernel):
+    assert "zzz" in kernel.run("%probes zzz").stream("stderr")
+
+
+def test_an_interrupted_wait_ends_the_cell(kernel):
+    kernel.run("%%bg waited\ninterval:s:10 { }")
+    msg_id = kernel.execute('%wait waited\nbegin { printf("after\\n"); }')
+    kernel.wait_for_input(msg_id)
+    time.sleep(0.2)
+    kernel.interrupt()
+    cell = kernel.finish(msg_id)
+    assert cell.status == "error" and cell.stream() == ""
+    kernel.run("%stop waited")
+
+
+def test_two_prints_of_one_map_have_a_display_each(kernel):
+    cell = kernel.run("begin { @two[1] = 1; @two[2] = 2; }\ninterval:ms:100 { print(@two, 1); print(@two); @n++; "
+                      "if (@n > 5) { exit(); } }")
+    assert "@two[2]: 2\n" in shown(cell) and "@two[1]: 1\n@two[2]: 2\n" in shown(cell)
+    kernel.run("%drop @two @n")
+
+
 def test_a_map_too_large_is_refused_with_the_figure(kernel):
     cell = kernel.run("let @huge = hash(4000000000);\nbegin { @huge[1] = 1; }")
     assert cell.status == "error"

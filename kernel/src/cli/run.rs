@@ -182,6 +182,7 @@ fn trace(
         child: arguments.command.clone(),
         capture_child_output: false,
         allow_unsafe: arguments.allow_unsafe,
+        retype: Vec::new(),
         mechanisms: arguments.mechanisms(),
     };
     let mut trace = session

@@ -14,7 +14,7 @@ use super::iopub::{Delivery, Item, Queue, deliver};
 use super::kernel::{Kernel, guarded};
 use super::requests::{self, Executor};
 use super::wire::{Request, Session, Signer};
-use super::zmtp::{Listener, Publisher, Router, serve_echo};
+use super::zmtp::{Limits, Listener, Publisher, Router, serve_echo};
 
 /// What the last messages get to leave the process.
 const DRAIN_LIMIT: Duration = Duration::from_secs(1);
@@ -174,7 +174,7 @@ fn requests_thread(
 /// Checks what comes in on a socket and passes it to its thread, if it has one.
 fn serve_requests(listener: Listener, signer: &Arc<Signer>, thread: Option<mpsc::Sender<Request>>) -> Router {
     let signer = Arc::clone(signer);
-    Router::serve(listener, move |peer, frames| {
+    Router::serve(listener, Limits::requests(), move |peer, frames| {
         match (Request::decode(peer, frames, &signer), &thread) {
             (Ok(request), Some(thread)) => {
                 let _ = thread.send(request);

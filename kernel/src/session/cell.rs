@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use probebook_compiler::diagnostics::{Diagnostic, Sources};
 use probebook_compiler::pipeline::Compiled;
-use probebook_compiler::plan::{MapRole, Plan};
+use probebook_compiler::plan::{MapRole, Plan, UserMap};
 use probebook_compiler::syntax::ast::SourceId;
 use probebook_runtime::{PreparedMaps, StartOptions, Status, Trace, TraceError};
 
@@ -13,6 +13,7 @@ use super::errors;
 use super::magics::RunOptions;
 use super::notebook::Notebook;
 use super::notebook_sink::NotebookSink;
+use super::tables::user_maps;
 use crate::engine::{self, Flags, PlanPlaces, Script};
 use crate::jupyter::{ErrorReport, ExecuteRequest, Output};
 
@@ -27,6 +28,14 @@ pub struct Running {
     source: SourceId,
 }
 
+/// A script that was understood, and what it needs to start.
+struct Compilation {
+    compiled: Compiled,
+    maps: Option<PreparedMaps>,
+    /// The cell's own maps, whose types it may change.
+    retype: Vec<String>,
+}
+
 impl Notebook {
     /// Runs a script; returns when it is over, or when its probes are attached in the background.
     pub(super) fn run_script(
@@ -36,12 +45,15 @@ impl Notebook {
         request: &ExecuteRequest,
         output: &Output,
     ) -> Result<(), ErrorReport> {
+        if let Some(name) = &run.background {
+            self.jobs.check_free(name)?;
+        }
         let label = format!("In [{}]", request.execution_count);
         let mut sources = self.state().definitions.sources.clone();
         let source = sources.add(label.clone(), script);
         let sources = Arc::new(sources);
         let cell = request.cell_id.as_deref();
-        let (compiled, maps) = self.compile(&sources, source, run, cell)?;
+        let Compilation { compiled, maps, retype } = self.compile(&sources, source, run, cell)?;
         if !compiled.warnings.is_empty() {
             output.stderr(&errors::warnings(&compiled.warnings, &sources));
         }
@@ -49,13 +61,19 @@ impl Notebook {
         if compiled.plan.probes.is_empty() {
             return Ok(());
         }
-        let mut running = self.start((compiled.plan, maps), run, &label, cell, (sources, source), output)?;
+        let used = Plan { maps: compiled.plan.maps.clone(), ..Plan::default() };
+        let retyped = self.retyped(&used, &retype);
+        let mut running = self.start((compiled.plan, maps, retype), run, (sources, source), output)?;
         let handle = running.trace.handle();
         self.enter(handle.clone());
         let status = running.begin()?;
+        let mut state = self.state();
+        retyped.iter().for_each(|name| state.origins.forget(name));
+        state.origins.note(&used, &label, cell);
+        drop(state);
         match &run.background {
             Some(name) if status == Status::Running && running.trace.has_probes() => {
-                self.jobs.start(name, &label, handle, running)
+                self.jobs.start(name, &label, handle, running, user_maps(&used.maps).map(str::to_string).collect())
             }
             _ => {
                 running.run_to_end(status)?;
@@ -77,16 +95,17 @@ impl Notebook {
         source: SourceId,
         run: &RunOptions,
         cell: Option<&str>,
-    ) -> Result<(Compiled, Option<PreparedMaps>), ErrorReport> {
+    ) -> Result<Compilation, ErrorReport> {
         let plans = self.session.map_plans();
         let state = self.state();
         let all = state.origins.live_maps(&plans);
-        let others: Vec<_> =
-            all.iter().filter(|live| !state.origins.belongs_to(&live.map.name, cell)).cloned().collect();
+        let busy = self.jobs.maps();
+        let is_own = |name: &str| state.origins.belongs_to(name, cell) && !busy.contains(name);
+        let (own, others): (Vec<_>, Vec<_>) = all.iter().cloned().partition(|live| is_own(&live.map.name));
         let allow_unsafe = state.allow_unsafe;
         let definitions = state.definitions.clone();
         drop(state);
-        let compile = |live_maps: &[_]| {
+        let compile = |live_maps: &[_], retype: Vec<String>| -> Result<Compilation, Vec<Diagnostic>> {
             let (parameters, named) = (&run.parameters, &run.named);
             let (definitions, flags, cache) = (&definitions, &Flags::default(), &self.objects);
             let script = Script {
@@ -101,42 +120,38 @@ impl Notebook {
                 allow_unsafe,
                 flags,
             };
-            engine::compile_and_prepare(&self.session, &script)
+            let (compiled, maps) = engine::compile_and_prepare(&self.session, &script, &retype)?;
+            Ok(Compilation { compiled, maps, retype })
         };
-        let result = match compile(&all) {
-            Err(diagnostics) if others.len() < all.len() && diagnostics.iter().any(is_clash) => {
-                let retyped = compile(&others);
-                if let Ok((compiled, _)) = &retyped {
-                    self.forget_retyped(&compiled.plan);
-                }
-                retyped
+        let result = match compile(&all, Vec::new()) {
+            Err(diagnostics) if !own.is_empty() && diagnostics.iter().any(is_clash) => {
+                compile(&others, own.into_iter().map(|live| live.map.name).collect())
             }
             other => other,
         };
         result.map_err(|diagnostics| errors::report(&diagnostics, sources))
     }
 
-    /// Drops the session's maps that a plan wants with other types.
-    fn forget_retyped(&self, plan: &Plan) {
+    /// Those of the session's maps that a plan wants with other types, and may.
+    fn retyped(&self, plan: &Plan, retype: &[String]) -> Vec<String> {
         let existing = self.session.map_plans();
-        for map in &plan.maps {
-            let MapRole::User(wanted) = &map.role else { continue };
-            let differs = existing.iter().any(|old| match &old.role {
+        let differs = |wanted: &UserMap| {
+            existing.iter().any(|old| match &old.role {
                 MapRole::User(has) => has.name == wanted.name && (has.key != wanted.key || has.value != wanted.value),
                 _ => false,
-            });
-            if differs && self.session.drop_map(&wanted.name).is_ok() {
-                self.state().origins.forget(&wanted.name);
-            }
-        }
+            })
+        };
+        let wanted = plan.maps.iter().filter_map(|map| match &map.role {
+            MapRole::User(user) if retype.contains(&user.name) && differs(user) => Some(user.name.clone()),
+            _ => None,
+        });
+        wanted.collect()
     }
 
     fn start(
         &self,
-        (plan, maps): (Plan, Option<PreparedMaps>),
+        (plan, maps, retype): (Plan, Option<PreparedMaps>, Vec<String>),
         run: &RunOptions,
-        label: &str,
-        cell: Option<&str>,
         (sources, source): (Arc<Sources>, SourceId),
         output: &Output,
     ) -> Result<Running, ErrorReport> {
@@ -151,9 +166,9 @@ impl Notebook {
             child: run.command.clone(),
             capture_child_output: true,
             allow_unsafe,
+            retype,
             ..StartOptions::default()
         };
-        let noted = Plan { maps: plan.maps.clone(), ..Plan::default() };
         let started = match maps {
             Some(maps) => self.session.start_with(plan, maps, options),
             None => self.session.start(plan, options),
@@ -162,7 +177,6 @@ impl Notebook {
             .map_err(|error| errors::report(&[engine::start_failure(&error, &places, &sources, source)], &sources))?;
         crate::signals::forward(trace.plan(), &trace.handle())
             .map_err(|error| errors::plain("signals", &format!("signals cannot be received: {error}")))?;
-        self.state().origins.note(&noted, label, cell);
         let sink = NotebookSink::new(output.clone(), text_options, Arc::clone(&sources), print);
         let deadline = run.duration.map(|duration| Instant::now() + duration);
         deadline.inspect(|deadline| trace.end_commands_at(*deadline));
@@ -207,8 +221,14 @@ impl Running {
             return Err(errors::plain("map-failed", &error.to_string()));
         }
         self.sink.show_all();
-        self.trace.finish(&mut self.sink);
-        Ok(())
+        let summary = self.trace.finish(&mut self.sink);
+        match summary.exit {
+            Some(exit) if exit.failed => Err(errors::plain("assert-failed", "an assertion of the script has failed")),
+            Some(exit) if exit.code != 0 => {
+                Err(errors::plain("exit-code", &format!("the script has ended itself with exit({})", exit.code)))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn failure(&self, error: &TraceError) -> ErrorReport {

@@ -4,17 +4,22 @@ use probebook_compiler::diagnostics::{Diagnostic, Sources, render};
 
 use crate::jupyter::ErrorReport;
 
+/// So many errors are shown of a cell; those that follow are often consequences.
+const SHOWN: usize = 10;
+
 /// One error message for all diagnostics of a cell.
 pub fn report(diagnostics: &[Diagnostic], sources: &Sources) -> ErrorReport {
     let errors: Vec<&Diagnostic> = diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).collect();
     let first = errors.first();
     let text = |diagnostic: &&Diagnostic| render::to_text(diagnostic, sources, true).trim_end().to_string();
+    let more = errors.len().saturating_sub(SHOWN);
+    let rest = (more > 0).then(|| format!("and {more} more errors"));
     ErrorReport {
         ename: first.map_or("error", |diagnostic| diagnostic.id).to_string(),
         evalue: first.map_or(String::new(), |diagnostic| {
             format!("{}: {}", sources.label(diagnostic.primary.span), diagnostic.message)
         }),
-        traceback: errors.iter().map(text).collect(),
+        traceback: errors.iter().take(SHOWN).map(text).chain(rest).collect(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Background jobs: traces that go on while later cells run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -27,16 +27,37 @@ struct Job {
     handle: TraceHandle,
     started: Instant,
     done: Arc<AtomicBool>,
+    /// The maps that it uses, without `@`.
+    maps: Vec<String>,
 }
 
 impl Jobs {
-    /// Lets a trace go on in a thread of its own.
-    pub fn start(&self, name: &str, label: &str, handle: TraceHandle, running: Running) -> Result<(), ErrorReport> {
-        let mut jobs = self.lock();
-        if jobs.get(name).is_some_and(|job| !job.is_done()) {
+    /// Whether a job may have this name. Cells come one after the other, so it stays free while one
+    /// is made ready.
+    pub fn check_free(&self, name: &str) -> Result<(), ErrorReport> {
+        if self.lock().get(name).is_some_and(|job| !job.is_done()) {
             let message = format!("a job named {name} is running; %stop {name} ends it");
             return Err(errors::plain("job-exists", &message));
         }
+        Ok(())
+    }
+
+    /// The maps that running jobs use, without `@`.
+    pub fn maps(&self) -> BTreeSet<String> {
+        let jobs = self.lock();
+        jobs.values().filter(|job| !job.is_done()).flat_map(|job| job.maps.iter().cloned()).collect()
+    }
+
+    /// Lets a trace go on in a thread of its own. `maps`: those that it uses, without `@`.
+    pub fn start(
+        &self,
+        name: &str,
+        label: &str,
+        handle: TraceHandle,
+        running: Running,
+        maps: Vec<String>,
+    ) -> Result<(), ErrorReport> {
+        self.check_free(name)?;
         let done = Arc::new(AtomicBool::new(false));
         let flag = Arc::clone(&done);
         let output = running.sink.output();
@@ -48,8 +69,8 @@ impl Jobs {
         };
         let spawned = thread::Builder::new().name(format!("job {name}")).spawn(body);
         spawned.map_err(|error| errors::plain("job-failed", &error.to_string()))?;
-        let job = Job { label: label.to_string(), handle, started: Instant::now(), done };
-        jobs.insert(name.to_string(), job);
+        let job = Job { label: label.to_string(), handle, started: Instant::now(), done, maps };
+        self.lock().insert(name.to_string(), job);
         Ok(())
     }
 
@@ -73,7 +94,10 @@ impl Jobs {
     pub fn wait(&self, name: &str, interrupted: &dyn Fn() -> bool) -> Result<(), ErrorReport> {
         let done = self.lock().get(name).map(|job| Arc::clone(&job.done)).ok_or_else(|| unknown(name))?;
         wait_for(&done, None, interrupted);
-        Ok(())
+        match interrupted() {
+            true => Err(errors::plain("interrupted", &format!("waiting for {name} was interrupted; it goes on"))),
+            false => Ok(()),
+        }
     }
 
     /// What `%jobs` shows.

@@ -121,6 +121,9 @@ impl Notebook {
                 let listing = Listing { system: self.session.system(), pid: None, verbose };
                 let found = listing.search(&pattern);
                 let found = found.map_err(|message| errors::plain("system-information", &message))?;
+                if found.is_empty() {
+                    output.stderr(&format!("No probe matches {pattern}.\n"));
+                }
                 output.stdout(&found.iter().map(|line| format!("{line}\n")).collect::<String>());
             }
             Command::Help => output.stdout(&help()),

@@ -24,8 +24,15 @@ pub struct NotebookSink {
     options: TextOptions,
     sources: Arc<Sources>,
     mode: PrintMode,
-    /// Maps that were displayed, by name.
-    displays: HashMap<String, Display>,
+    displays: HashMap<Shown, Display>,
+}
+
+/// What has a display of its own: a map, printed in one way (`top` and `div`).
+#[derive(PartialEq, Eq, Hash)]
+struct Shown {
+    map: String,
+    top: u32,
+    div: u32,
 }
 
 struct Display {
@@ -75,8 +82,8 @@ impl NotebookSink {
 
     /// The maps shown at the end: in their display if they have one.
     fn show(&mut self, print: MapPrint) {
-        let name = print.snapshot.name.clone();
-        match self.displays.get_mut(&name).filter(|_| self.mode == PrintMode::Update) {
+        let shown = Shown { map: print.snapshot.name.clone(), top: print.top, div: print.div };
+        match self.displays.get_mut(&shown).filter(|_| self.mode == PrintMode::Update) {
             Some(display) if display.shown.elapsed() < UPDATE_EVERY => display.pending = Some(print),
             Some(display) => {
                 display.pending = None;
@@ -86,7 +93,7 @@ impl NotebookSink {
             None => {
                 let id = uuid::Uuid::new_v4().to_string();
                 self.output.display(bundle(&print, &self.options, Png::With), Some(&id));
-                self.displays.insert(name, Display { id, shown: Instant::now(), pending: None });
+                self.displays.insert(shown, Display { id, shown: Instant::now(), pending: None });
             }
         }
     }

@@ -34,7 +34,7 @@ pub struct RemovedStack {
 }
 
 /// The maps of a plan, in its order. Those that are new become the session's with
-/// [`MapTable::commit`]; without it they vanish.
+/// [`MapTable::keep_stacks`] and [`MapTable::keep_user_maps`]; without them they vanish.
 pub struct Prepared {
     pub maps: Vec<Arc<LiveMap>>,
 }
@@ -49,11 +49,16 @@ impl MapTable {
         &self.budget
     }
 
-    /// Finds or creates every map of a plan.
-    pub fn prepare(&self, plans: &[MapPlan], formats: &Arc<Formats>) -> Result<Prepared, MapError> {
+    /// Finds or creates every map of a plan. Those that are named in `retype` may have other types than
+    /// the session's, which they replace once they are kept.
+    pub fn prepare(&self, plans: &[MapPlan], formats: &Arc<Formats>, retype: &[String]) -> Result<Prepared, MapError> {
         let mut maps = Vec::with_capacity(plans.len());
         for plan in plans {
-            let map = match self.existing(plan)? {
+            let existing = match self.existing(plan) {
+                Err(MapError::TypeChanged { wanted, .. }) if retype.contains(&wanted.name) => None,
+                existing => existing?,
+            };
+            let map = match existing {
                 Some(map) => map,
                 None => Arc::new(LiveMap::create(plan, self.cpus, formats, &self.budget)?),
             };
@@ -62,18 +67,22 @@ impl MapTable {
         Ok(Prepared { maps })
     }
 
-    /// Makes new maps the session's.
-    pub fn commit(&self, prepared: &Prepared) {
+    /// Makes new maps of stacks the session's: what is printed from now on may name one.
+    pub fn keep_stacks(&self, maps: &[Arc<LiveMap>]) {
         let mut table = self.lock();
-        for map in &prepared.maps {
-            match &map.plan().role {
-                MapRole::User(user) => {
-                    table.user.entry(user.name.clone()).or_insert_with(|| Arc::clone(map));
-                }
-                MapRole::Stacks { user, limit, build_ids } => {
-                    table.stacks.entry((*user, *limit, *build_ids)).or_insert_with(|| Arc::clone(map));
-                }
-                _ => {}
+        for map in maps {
+            if let MapRole::Stacks { user, limit, build_ids } = &map.plan().role {
+                table.stacks.entry((*user, *limit, *build_ids)).or_insert_with(|| Arc::clone(map));
+            }
+        }
+    }
+
+    /// Makes new maps of the script the session's, in the place of those whose types they change.
+    pub fn keep_user_maps(&self, maps: &[Arc<LiveMap>]) {
+        let mut table = self.lock();
+        for map in maps {
+            if let MapRole::User(user) = &map.plan().role {
+                table.user.insert(user.name.clone(), Arc::clone(map));
             }
         }
     }

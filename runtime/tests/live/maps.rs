@@ -100,8 +100,11 @@ fn a_scalar_is_there_once_it_was_assigned() {
     let plan = script.plan();
     let mut sink = Recorder::default();
     let mut trace = session.start(plan, StartOptions::default()).unwrap();
-    assert!(session.snapshot("x").unwrap().entries.is_empty());
+    assert!(trace.snapshot("x").unwrap().unwrap().entries.is_empty());
     trace.run_begin(&mut sink).unwrap();
+    // It becomes the session's once it is known that the script can run.
+    assert!(session.snapshot("x").is_err());
+    trace.attach(&mut sink).unwrap();
     assert_eq!(session.snapshot("x").unwrap().entries, [(Value::Null, Value::Unsigned(99))]);
     assert_eq!(sink.maps.len(), 1);
     session.zero_map("x").unwrap();

@@ -109,12 +109,12 @@ fn rate(request: &Request, ty: &ProbeType) -> Result<ProfileRate, Box<Diagnostic
         "s" => 1_000_000_000,
         "hz" => 0,
         other => {
-            let diagnostic = request.error("invalid-probe", format!("invalid unit of a {} probe: {other}", ty.name));
+            let diagnostic = request.error("invalid-probe", format!("invalid unit of {}: {other}", ty.name));
             return Err(Box::new(diagnostic.hint("the units are us, ms, s and hz")));
         }
     };
     if count == 0 {
-        return Err(request.error("invalid-probe", format!("a {} probe needs a count above 0", ty.name)));
+        return Err(request.error("invalid-probe", format!("the count of {} must be above 0", ty.name)));
     }
     match count.checked_mul(scale) {
         _ if scale == 0 => Ok(ProfileRate::Hertz(count)),

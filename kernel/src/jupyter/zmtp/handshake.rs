@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::ZmtpError;
 use super::command::{Command, ready};
-use super::frame::{Received, read_message};
+use super::frame::{Limits, Received, read_message};
 use super::listener::{Reader, Writer};
 
 /// A peer that has not introduced itself by then is cut off.
@@ -68,7 +68,7 @@ async fn exchange(reader: &mut Reader, writer: &mut Writer, socket_type: SocketT
     check_greeting(&theirs)?;
     writer.write_all(&ready(socket_type.name())).await?;
     writer.flush().await?;
-    let Received::Command(body) = read_message(reader).await? else {
+    let Received::Command(body) = read_message(reader, Limits::small()).await? else {
         return Err(ZmtpError::Frame("message before READY"));
     };
     match Command::parse(&body) {

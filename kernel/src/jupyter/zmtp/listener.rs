@@ -2,10 +2,12 @@
 
 use std::fmt;
 use std::io;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use nix::sys::stat::{Mode, umask};
+use nix::unistd::Uid;
 use tokio::io::{AsyncRead, AsyncWrite, BufReader};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 
@@ -84,6 +86,10 @@ impl Listener {
             }
             Kind::Ipc(listener, _) => {
                 let (stream, _) = listener.accept().await?;
+                let peer = stream.peer_cred()?.uid();
+                if !may_connect(peer, Uid::effective().as_raw()) {
+                    return Err(io::Error::new(io::ErrorKind::PermissionDenied, format!("user {peer}")));
+                }
                 let (reader, writer) = stream.into_split();
                 (Box::new(reader), Box::new(writer))
             }
@@ -106,9 +112,16 @@ async fn bind_file(path: &Path) -> io::Result<UnixListener> {
     if is_socket && UnixStream::connect(path).await.is_err() {
         std::fs::remove_file(path)?;
     }
-    let listener = UnixListener::bind(path)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
-    Ok(listener)
+    // Nobody else may connect from the very first moment, hence not by chmod.
+    let before = umask(Mode::from_bits_truncate(0o177));
+    let listener = UnixListener::bind(path);
+    umask(before);
+    listener
+}
+
+/// Whether a process of that user may connect to a socket file: ours, and root's.
+fn may_connect(peer: u32, own: u32) -> bool {
+    peer == own || peer == 0
 }
 
 #[cfg(test)]
@@ -127,6 +140,17 @@ mod tests {
         assert!(Listener::bind(&address).await.is_err());
         drop(listener);
         assert!(!path.exists());
+    }
+
+    #[tokio::test]
+    async fn a_socket_file_is_for_its_user_alone() {
+        use std::os::unix::fs::PermissionsExt;
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("kernel-1");
+        let _listener = Listener::bind(&Address::Ipc(path.clone())).await.unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(may_connect(1000, 1000) && may_connect(0, 1000));
+        assert!(!may_connect(1001, 1000) && !may_connect(1000, 0));
     }
 
     #[test]

@@ -48,6 +48,15 @@ impl Outbox {
         self.sender.send(message).is_ok()
     }
 
+    /// Queues an encoded message, unless more than `limit` bytes wait already: then the connection is
+    /// given up. False if it is gone.
+    pub fn send_or_close(&self, message: Bytes, limit: usize) -> bool {
+        if self.queued() > limit {
+            self.close();
+        }
+        self.send(message)
+    }
+
     /// Bytes that the operating system has not taken yet.
     pub fn queued(&self) -> usize {
         self.queued.load(Ordering::Acquire)

@@ -7,16 +7,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use bytes::Bytes;
+use tokio::sync::Semaphore;
 
-use super::ZmtpError;
 use super::command::{Command, pong};
-use super::frame::{Received, read_message};
+use super::frame::{Limits, Received, read_message};
 use super::handshake::{SocketType, handshake};
 use super::listener::{Listener, Reader, Writer};
 use super::outbox::Outbox;
+use super::{CONNECTIONS_LIMIT, UNREAD_LIMIT, ZmtpError};
 
-/// Topics one subscriber may hold; Jupyter clients use one.
-const TOPICS_LIMIT: usize = 1024;
+/// Topics one subscriber may hold, and their length; Jupyter clients use one, which is empty.
+const TOPICS_LIMIT: usize = 64;
+const TOPIC_LIMIT: usize = 256;
+/// How often a connection may subscribe: each time is answered.
+const SUBSCRIPTIONS_LIMIT: usize = 1024;
 
 /// Called on the runtime's thread for each new subscription, with its topic.
 type Subscribed = dyn Fn(&Arc<Subscriber>, Bytes) + Send + Sync;
@@ -43,15 +47,18 @@ impl Publisher {
         let subscribers = Arc::new(Mutex::new(Vec::new()));
         let subscribed: Arc<Subscribed> = Arc::new(subscribed);
         let publisher = Self { subscribers: Arc::clone(&subscribers) };
+        let places = Arc::new(Semaphore::new(CONNECTIONS_LIMIT));
         tokio::spawn(async move {
             loop {
                 let (reader, writer) = listener.accept().await;
+                let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
                 let subscribers = Arc::clone(&subscribers);
                 let subscribed = Arc::clone(&subscribed);
                 tokio::spawn(async move {
                     if let Err(error) = attend(reader, writer, &subscribers, &subscribed).await {
                         tracing::debug!(%error, "subscriber closed");
                     }
+                    drop(place);
                 });
             }
         });
@@ -80,10 +87,10 @@ impl Subscriber {
         topics.iter().any(|topic| first_frame.starts_with(topic))
     }
 
-    /// Adds a topic; false if there are too many.
+    /// Adds a topic; false if it is too long or there are too many.
     fn subscribe(&self, topic: Bytes) -> bool {
         let mut topics = lock(&self.topics);
-        if topics.len() >= TOPICS_LIMIT {
+        if topics.len() >= TOPICS_LIMIT || topic.len() > TOPIC_LIMIT {
             return false;
         }
         topics.push(topic);
@@ -123,8 +130,12 @@ async fn read_all(
     subscriber: &Arc<Subscriber>,
     subscribed: &Arc<Subscribed>,
 ) -> Result<(), ZmtpError> {
+    let mut left = SUBSCRIPTIONS_LIMIT;
     loop {
-        let (subscribe, topic) = match read_message(reader).await? {
+        if subscriber.outbox.is_closed() {
+            return Err(ZmtpError::Unread);
+        }
+        let (subscribe, topic) = match read_message(reader, Limits::small()).await? {
             // ZMTP 3.0 sends subscriptions as messages: an octet 1 or 0, then the topic.
             Received::Message(frames) => match frames.first() {
                 Some(frame) if frame.starts_with(&[1]) => (true, frame.slice(1..)),
@@ -135,7 +146,10 @@ async fn read_all(
                 Some(Command::Subscribe(topic)) => (true, topic),
                 Some(Command::Cancel(topic)) => (false, topic),
                 Some(Command::Ping(context)) => {
-                    subscriber.outbox.send(pong(&context));
+                    // Who has so much to read sees from that that we are there.
+                    if subscriber.outbox.queued() <= UNREAD_LIMIT {
+                        subscriber.outbox.send(pong(&context));
+                    }
                     continue;
                 }
                 _ => continue,
@@ -143,7 +157,8 @@ async fn read_all(
         };
         if !subscribe {
             subscriber.cancel(&topic);
-        } else if subscriber.subscribe(topic.clone()) {
+        } else if left > 0 && subscriber.subscribe(topic.clone()) {
+            left -= 1;
             subscribed(subscriber, topic);
         } else {
             return Err(ZmtpError::Frame("too many subscriptions"));

@@ -5,13 +5,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use bytes::Bytes;
+use tokio::sync::Semaphore;
 
-use super::ZmtpError;
 use super::command::{Command, pong};
-use super::frame::{Received, encode_message, read_message};
+use super::frame::{Limits, Received, encode_message, read_message};
 use super::handshake::{SocketType, handshake};
 use super::listener::{Listener, Reader, Writer};
 use super::outbox::Outbox;
+use super::{CONNECTIONS_LIMIT, UNREAD_LIMIT, ZmtpError};
 
 /// Called on the runtime's thread for each message: who sent it, and its frames.
 type Receive = dyn Fn(Peer, Vec<Bytes>) + Send + Sync;
@@ -47,19 +48,26 @@ pub struct Peer {
 
 impl Router {
     /// Starts to serve on `listener`, inside a tokio runtime.
-    pub fn serve(listener: Listener, receive: impl Fn(Peer, Vec<Bytes>) + Send + Sync + 'static) -> Self {
+    pub fn serve(
+        listener: Listener,
+        limits: Limits,
+        receive: impl Fn(Peer, Vec<Bytes>) + Send + Sync + 'static,
+    ) -> Self {
         let connections = Arc::new(Connections::default());
         let receive: Arc<Receive> = Arc::new(receive);
         let router = Self { connections: Arc::clone(&connections) };
+        let places = Arc::new(Semaphore::new(CONNECTIONS_LIMIT));
         tokio::spawn(async move {
             loop {
                 let (reader, writer) = listener.accept().await;
+                let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
                 let connections = Arc::clone(&connections);
                 let receive = Arc::clone(&receive);
                 tokio::spawn(async move {
-                    if let Err(error) = connections.attend(reader, writer, &receive).await {
+                    if let Err(error) = connections.attend(reader, writer, limits, &receive).await {
                         tracing::debug!(%error, "connection closed");
                     }
+                    drop(place);
                 });
             }
         });
@@ -87,6 +95,7 @@ impl Connections {
         self: Arc<Self>,
         mut reader: Reader,
         mut writer: Writer,
+        limits: Limits,
         receive: &Arc<Receive>,
     ) -> Result<(), ZmtpError> {
         let identity = handshake(&mut reader, &mut writer, SocketType::Router).await?;
@@ -98,7 +107,7 @@ impl Connections {
             async move { outbox.pump(messages, writer).await }
         });
         let peer = Peer { connections: Arc::clone(&self), connection, identity };
-        let ended = read_all(&mut reader, &outbox, &peer, receive).await;
+        let ended = read_all(&mut reader, limits, &outbox, &peer, receive).await;
         self.lock().open.remove(&connection);
         outbox.close();
         ended
@@ -113,15 +122,24 @@ impl Connections {
     }
 }
 
-async fn read_all(reader: &mut Reader, outbox: &Outbox, peer: &Peer, receive: &Arc<Receive>) -> Result<(), ZmtpError> {
+async fn read_all(
+    reader: &mut Reader,
+    limits: Limits,
+    outbox: &Outbox,
+    peer: &Peer,
+    receive: &Arc<Receive>,
+) -> Result<(), ZmtpError> {
     loop {
-        match read_message(reader).await? {
+        match read_message(reader, limits).await? {
             Received::Message(frames) => receive(peer.clone(), frames),
             Received::Command(body) => {
                 if let Some(Command::Ping(context)) = Command::parse(&body) {
-                    outbox.send(pong(&context));
+                    outbox.send_or_close(pong(&context), UNREAD_LIMIT);
                 }
             }
+        }
+        if outbox.is_closed() {
+            return Err(ZmtpError::Unread);
         }
     }
 }
@@ -130,7 +148,15 @@ impl Peer {
     /// Sends a message to this peer. If its connection is gone and it has come back under the same
     /// identity, the message goes there; otherwise it is dropped, as ROUTER does.
     pub fn send<F: AsRef<[u8]>>(&self, frames: &[F]) {
-        let wire = encode_message(frames);
+        self.deliver(encode_message(frames), Outbox::send);
+    }
+
+    /// As [`Peer::send`], but a peer for which more than `limit` bytes wait is disconnected.
+    pub fn send_or_close<F: AsRef<[u8]>>(&self, frames: &[F], limit: usize) {
+        self.deliver(encode_message(frames), |outbox, wire| outbox.send_or_close(wire, limit));
+    }
+
+    fn deliver(&self, wire: Bytes, send: impl FnOnce(&Outbox, Bytes) -> bool) {
         let table = self.connections.lock();
         let connection = table.open.get(&self.connection).or_else(|| {
             let same = |open: &&Connection| open.identity == self.identity;
@@ -138,7 +164,7 @@ impl Peer {
         });
         match connection {
             Some(connection) => {
-                connection.outbox.send(wire);
+                send(&connection.outbox, wire);
             }
             None => tracing::debug!("the peer of an answer is gone"),
         }
