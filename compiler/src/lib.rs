@@ -15,3 +15,4 @@ pub mod semantics;
 pub mod stdlib;
 pub mod syntax;
 pub mod types;
+pub mod user_info;

@@ -104,6 +104,11 @@ pub enum Attach {
         offset: u64,
         returns: bool,
     },
+    /// A static tracepoint: wherever it stands in the file. The cookie at each place is its index.
+    Usdt {
+        path: String,
+        places: Vec<UsdtPlace>,
+    },
     Kprobe {
         symbol: String,
         offset: u64,
@@ -144,6 +149,14 @@ pub struct Access {
     pub read: bool,
     pub write: bool,
     pub execute: bool,
+}
+
+/// One place of a static tracepoint, as file offsets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UsdtPlace {
+    pub offset: u64,
+    /// The counter that the program looks at before it prepares arguments; 0 if it has none.
+    pub semaphore: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

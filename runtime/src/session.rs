@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use probebook_compiler::plan::{MapPlan, MapRole, Plan};
 
-use crate::attach::{self, AttachError, Mechanisms, Reaper};
+use crate::attach::{self, AttachError, Mechanisms, Reaper, groups};
 use crate::events::{ActionError, Actions, LossCounters, PacketError, Packets, Ring, ring_size};
 use crate::loader::child::HeldChild;
 use crate::loader::control::ControlPage;
@@ -131,13 +131,14 @@ impl Session {
     pub fn start_with(&self, plan: Plan, maps: PreparedMaps, options: StartOptions) -> Result<Trace, StartError> {
         let PreparedMaps { prepared, formats, time: map_time } = maps;
         let target = target(&options)?;
+        let linking = groups::linking(&plan, options.mechanisms, target.pid().is_some());
         let maps_created = Instant::now();
         let programs = if plan.object.is_empty() {
             Vec::new()
         } else {
             let fds: Vec<RawFd> = prepared.maps.iter().map(|map| map.raw_fd()).collect();
             let bindings = attach::bind::all(&plan, &self.shared.system)?;
-            program::load(&plan.object, &plan.programs, &bindings, &fds, plan.settings.log_size)?
+            program::load(&plan.object, &plan.programs, &bindings, &linking, &fds, plan.settings.log_size)?
         };
         let loaded = Instant::now();
         let text_options = self.text_options(&plan);
@@ -153,6 +154,7 @@ impl Session {
                 .transpose()
                 .map_err(StartError::Control)?,
             programs,
+            linking,
             formats,
             target,
             mechanisms: options.mechanisms,

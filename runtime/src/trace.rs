@@ -20,12 +20,12 @@ use probebook_compiler::plan::{Attach, MapRole, MissingProbes, Plan};
 
 use probebook_compiler::syntax::ast::Span;
 
-use crate::attach::{self, AttachError, Attachment, Doomed, Mechanisms, Reason, Surroundings};
+use crate::attach::{self, AttachError, Attachment, Doomed, Mechanisms, Reason, Surroundings, groups};
 use crate::events::{
     Actions, Context, Drained, LossCounters, LossReport, MapPrint, Packets, Ring, Severity, Sink, TextSource,
 };
 use crate::loader::control::{ControlPage, ExitRequest};
-use crate::loader::program;
+use crate::loader::program::{self, Linking};
 use crate::maps::{self, LiveMap, MapError};
 use crate::session::Shared;
 use crate::symbols::Formats;
@@ -96,6 +96,8 @@ pub(crate) struct Parts {
     pub packets: Option<Packets>,
     pub control: Option<ControlPage>,
     pub programs: Vec<OwnedFd>,
+    /// How each program is linked.
+    pub linking: Vec<Linking>,
     pub formats: Arc<Formats>,
     pub target: Target,
     pub mechanisms: Mechanisms,
@@ -218,16 +220,20 @@ impl Trace {
     fn attach_all(&mut self, sink: &mut dyn Sink) -> Result<(), AttachError> {
         let shared = Arc::clone(&self.shared);
         let surroundings = Surroundings { system: &shared.system, pid: self.pid(), mechanisms: self.parts.mechanisms };
-        for (cookie, probe) in self.plan.probes.iter().enumerate() {
-            let Some(program) = self.parts.programs.get(probe.program) else { continue };
-            let Some(kind) = self.plan.programs.get(probe.program).map(|program| program.kind) else { continue };
-            let target = attach::Target { program: program.as_fd(), kind, cookie: cookie as u64 };
-            match attach::attach(probe, target, &surroundings) {
-                Ok(attachments) => {
-                    self.attachments.extend(attachments);
-                    self.summary.probes += 1;
+        for group in groups::groups(&self.plan, &self.parts.linking) {
+            let Some(program) = self.parts.programs.get(group.program) else { continue };
+            let linking = self.parts.linking.get(group.program).copied().unwrap_or_default();
+            let Some(kind) = self.plan.programs.get(group.program).map(|program| program.kind) else { continue };
+            let target = attach::Target { program: program.as_fd(), kind, cookie: 0, linking };
+            let probes = group.probes.iter().filter_map(|index| Some((*index, self.plan.probes.get(*index)?)));
+            for result in groups::attach_group(&probes.collect::<Vec<_>>(), target, &surroundings) {
+                match result {
+                    Ok(attachments) => {
+                        self.attachments.extend(attachments);
+                        self.summary.probes += 1;
+                    }
+                    Err(error) => missing(error, self.plan.settings.missing_probes, sink)?,
                 }
-                Err(error) => missing(error, self.plan.settings.missing_probes, sink)?,
             }
         }
         Ok(())

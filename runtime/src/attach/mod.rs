@@ -2,6 +2,7 @@
 
 pub mod bind;
 mod fentry;
+pub(crate) mod groups;
 mod hardware;
 mod interval;
 mod iter;
@@ -25,6 +26,7 @@ use probebook_compiler::plan::{Attach, ProbePlan, ProgramKind};
 use probebook_compiler::syntax::ast::Span;
 
 use crate::loader::privilege::Refusal;
+use crate::loader::program::Linking;
 use crate::system::System;
 
 /// A program that hangs on something. Dropping it detaches, which may take 0.1 s.
@@ -97,6 +99,8 @@ pub struct Target<'a> {
     pub program: BorrowedFd<'a>,
     pub kind: ProgramKind,
     pub cookie: u64,
+    /// What kind of link the program was loaded for.
+    pub linking: Linking,
 }
 
 /// A probe could not be attached.
@@ -154,7 +158,14 @@ pub fn attach(
         Attach::RawTracepoint { name } => raw_tracepoint::attach(target, name),
         Attach::Software { event, period } => software::attach(target, *event, *period, surroundings),
         Attach::Hardware { event, period } => hardware::attach(target, *event, *period, surroundings),
-        Attach::Uprobe { path, offset, returns, .. } => uprobe::attach(target, path, *offset, *returns, surroundings),
+        Attach::Uprobe { path, returns, .. } => {
+            let places = groups::places(probe, target.cookie).unwrap_or_default();
+            uprobe::attach(target, path, &places, *returns, surroundings)
+        }
+        Attach::Usdt { path, .. } => {
+            let places = groups::places(probe, target.cookie).unwrap_or_default();
+            uprobe::attach(target, path, &places, false, surroundings)
+        }
         Attach::Kprobe { symbol, offset, returns } => kprobe::attach(target, symbol, *offset, *returns),
         Attach::Fentry { .. } => fentry::attach(target),
         Attach::Iter { pin, .. } => iter::attach(target, pin.as_deref(), surroundings),

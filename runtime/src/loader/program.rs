@@ -14,6 +14,16 @@ use super::verifier_log;
 /// Longest log that is asked for when a first one was too short.
 const LARGEST_LOG: u32 = 1 << 26;
 
+/// What kind of link a program is loaded for, where its kind leaves a choice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Linking {
+    /// One place a link.
+    #[default]
+    Single,
+    /// Many places of a file in one link (`BPF_TRACE_UPROBE_MULTI`).
+    UprobeMulti,
+}
+
 /// Why programs cannot be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
@@ -44,11 +54,12 @@ pub struct Binding {
 }
 
 /// Loads every program of an object; the descriptors are in the order of the plan. Bindings are in
-/// the same order; what is missing there has none.
+/// the same order, and so is how they will be linked; what is missing there is as usual.
 pub fn load(
     object: &[u8],
     plans: &[ProgramPlan],
     bindings: &[Option<Binding>],
+    linking: &[Linking],
     maps: &[RawFd],
     log_size: u32,
 ) -> Result<Vec<OwnedFd>, LoadError> {
@@ -56,7 +67,12 @@ pub fn load(
     let btf = btf.and_then(|bytes| load_btf(&bytes).ok());
     let loads = programs.iter().zip(plans).enumerate().map(|(index, (executable, plan))| {
         let binding = bindings.get(index).and_then(Option::as_ref);
-        let place = Surroundings { kind: plan.kind, binding, btf: btf.as_ref().map(AsFd::as_fd) };
+        let place = Surroundings {
+            kind: plan.kind,
+            linking: linking.get(index).copied().unwrap_or_default(),
+            binding,
+            btf: btf.as_ref().map(AsFd::as_fd),
+        };
         load_one(executable, &place, log_size).map_err(|failure| failure.at(index, executable))
     });
     loads.collect()
@@ -65,6 +81,7 @@ pub fn load(
 /// What is loaded together with a program's instructions.
 struct Surroundings<'a> {
     kind: ProgramKind,
+    linking: Linking,
     binding: Option<&'a Binding>,
     btf: Option<BorrowedFd<'a>>,
 }
@@ -114,7 +131,7 @@ fn submit(executable: &Executable, around: &Surroundings<'_>, log: &mut [u8]) ->
     let mut attr = attribute();
     // SAFETY: all members of the union are plain integers; this is the one for BPF_PROG_LOAD.
     let load = unsafe { &mut attr.__bindgen_anon_3 };
-    let (program_type, attach_type) = kernel_type(around.kind);
+    let (program_type, attach_type) = kernel_type(around.kind, around.linking);
     load.prog_type = program_type as u32;
     load.expected_attach_type = attach_type.map_or(0, |ty| ty as u32);
     load.insns = executable.instructions.as_ptr() as u64;
@@ -150,13 +167,19 @@ fn records(bytes: &[u8], size: u32) -> u32 {
 }
 
 /// Program and attach types as `linux/bpf.h` numbers them.
-fn kernel_type(kind: ProgramKind) -> (bpf_prog_type, Option<bpf_attach_type>) {
+fn kernel_type(kind: ProgramKind, linking: Linking) -> (bpf_prog_type, Option<bpf_attach_type>) {
     match kind {
         ProgramKind::Run | ProgramKind::RawTracepoint => (bpf_prog_type::BPF_PROG_TYPE_RAW_TRACEPOINT, None),
         ProgramKind::TypedTracepoint => (bpf_prog_type::BPF_PROG_TYPE_TRACING, Some(bpf_attach_type::BPF_TRACE_RAW_TP)),
         ProgramKind::Tracepoint => (bpf_prog_type::BPF_PROG_TYPE_TRACEPOINT, None),
         ProgramKind::PerfEvent => (bpf_prog_type::BPF_PROG_TYPE_PERF_EVENT, None),
-        ProgramKind::Probe => (bpf_prog_type::BPF_PROG_TYPE_KPROBE, None),
+        ProgramKind::Probe => {
+            let attach_type = match linking {
+                Linking::Single => None,
+                Linking::UprobeMulti => Some(bpf_attach_type::BPF_TRACE_UPROBE_MULTI),
+            };
+            (bpf_prog_type::BPF_PROG_TYPE_KPROBE, attach_type)
+        }
         ProgramKind::Fentry => (bpf_prog_type::BPF_PROG_TYPE_TRACING, Some(bpf_attach_type::BPF_TRACE_FENTRY)),
         ProgramKind::Fexit => (bpf_prog_type::BPF_PROG_TYPE_TRACING, Some(bpf_attach_type::BPF_TRACE_FEXIT)),
         ProgramKind::Iter => (bpf_prog_type::BPF_PROG_TYPE_TRACING, Some(bpf_attach_type::BPF_TRACE_ITER)),
