@@ -1,11 +1,11 @@
 //! What the compiler may ask of the running system. `runtime` answers for real; tests fake it.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::c_compiler::{CCompiler, NoCompiler};
 use crate::files::{Files, NoFiles};
 use crate::types::{EnumType, StructType, Type};
+use crate::user_info::UserInfo;
 
 /// What the kernel proper is called among modules.
 pub const KERNEL: &str = "vmlinux";
@@ -17,24 +17,6 @@ pub struct Unavailable {
     pub reason: String,
     /// The way out: `run as root`, `mount -t tracefs …`.
     pub remedy: Option<String>,
-}
-
-/// A function or an object of an ELF file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UserSymbol {
-    pub name: String,
-    /// Where it lies in the file, as uprobes want it.
-    pub file_offset: u64,
-    pub address: u64,
-    pub size: u64,
-    pub is_function: bool,
-}
-
-/// A user binary or library with its symbols, sorted by name.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct UserBinary {
-    pub path: PathBuf,
-    pub symbols: Vec<UserSymbol>,
 }
 
 /// A function's parameters and what it returns, from BTF.
@@ -53,7 +35,7 @@ pub struct BpfFunction {
 }
 
 /// The running system's types, probes and symbols. Answers may be cached; asking twice is cheap.
-pub trait KernelInfo: Send + Sync {
+pub trait KernelInfo: UserInfo + Send + Sync {
     /// `(category, name)` of every tracepoint, sorted.
     fn tracepoints(&self) -> Result<Arc<Vec<(String, String)>>, Unavailable>;
 
@@ -83,12 +65,6 @@ pub trait KernelInfo: Send + Sync {
 
     /// The functions of all loaded BPF programs that describe themselves by BTF, sorted.
     fn bpf_functions(&self) -> Result<Vec<BpfFunction>, Unavailable>;
-
-    /// The paths that a binary's name in a probe stands for: absolute, relative, found on `PATH`,
-    /// or a library's name such as `libc` or `libssl.so.3`. Wildcards may give several.
-    fn resolve_binary(&self, name: &str, pid: Option<u32>) -> Result<Vec<PathBuf>, Unavailable>;
-
-    fn user_binary(&self, path: &Path) -> Result<Arc<UserBinary>, Unavailable>;
 
     fn kernel_symbol(&self, name: &str) -> Option<u64>;
 

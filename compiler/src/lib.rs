@@ -17,3 +17,4 @@ pub mod semantics;
 pub mod stdlib;
 pub mod syntax;
 pub mod types;
+pub mod user_info;

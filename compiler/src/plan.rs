@@ -117,6 +117,11 @@ pub enum Attach {
         offset: u64,
         returns: bool,
     },
+    /// A static tracepoint: wherever it stands in the file. The cookie at each place is its index.
+    Usdt {
+        path: String,
+        places: Vec<UsdtPlace>,
+    },
     /// `module` is none for the kernel proper; without a symbol `offset` is the address.
     Kprobe {
         module: Option<String>,
@@ -159,6 +164,14 @@ pub struct Access {
     pub read: bool,
     pub write: bool,
     pub execute: bool,
+}
+
+/// One place of a static tracepoint, as file offsets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UsdtPlace {
+    pub offset: u64,
+    /// The counter that the program looks at before it prepares arguments; 0 if it has none.
+    pub semaphore: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

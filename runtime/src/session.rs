@@ -138,7 +138,7 @@ impl Session {
     pub fn start_with(&self, plan: Plan, maps: PreparedMaps, options: StartOptions) -> Result<Trace, StartError> {
         let PreparedMaps { prepared, formats, time: map_time } = maps;
         let target = target(&options)?;
-        let linking = groups::linking(&plan, options.mechanisms);
+        let linking = groups::linking(&plan, options.mechanisms, target.pid().is_some(), self.shared.system.release());
         let maps_created = Instant::now();
         let programs = if plan.object.is_empty() {
             Vec::new()

@@ -3,14 +3,21 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::kernel_info::{BpfFunction, KernelInfo, Prototype, Unavailable, UserBinary};
+use crate::kernel_info::{BpfFunction, KernelInfo, Prototype, Unavailable};
 use crate::types::{EnumType, StructType, Type};
+use crate::user_info::{Boundary, Parameter, UsdtProbe, UserBinary, UserInfo, UserSymbol};
 
 /// Two CPUs, and the tracepoints given.
 #[derive(Default)]
 pub struct FakeKernel {
     /// Category, name, format.
     pub tracepoints: Vec<(String, String, String)>,
+    /// Static tracepoints of every binary.
+    pub usdt: Vec<UsdtProbe>,
+    /// Every binary's functions.
+    pub symbols: Vec<UserSymbol>,
+    /// Every function's parameters.
+    pub parameters: Vec<Parameter>,
 }
 
 impl KernelInfo for FakeKernel {
@@ -47,14 +54,6 @@ impl KernelInfo for FakeKernel {
         Ok(Vec::new())
     }
 
-    fn resolve_binary(&self, _: &str, _: Option<u32>) -> Result<Vec<PathBuf>, Unavailable> {
-        Ok(Vec::new())
-    }
-
-    fn user_binary(&self, _: &Path) -> Result<Arc<UserBinary>, Unavailable> {
-        Ok(Arc::default())
-    }
-
     fn kernel_symbol(&self, _: &str) -> Option<u64> {
         None
     }
@@ -85,5 +84,44 @@ impl KernelInfo for FakeKernel {
 
     fn pid_namespace(&self) -> Option<(u64, u64)> {
         None
+    }
+}
+
+/// Whatever path is asked for exists, and holds what the test put in.
+impl UserInfo for FakeKernel {
+    fn resolve_binary(&self, name: &str, _: Option<u32>) -> Result<Vec<PathBuf>, Unavailable> {
+        Ok(if self.symbols.is_empty() && self.usdt.is_empty() { Vec::new() } else { vec![name.into()] })
+    }
+
+    fn mapped_binaries(&self, _: Option<u32>) -> Vec<PathBuf> {
+        vec!["/bin/mapped".into()]
+    }
+
+    fn user_binary(&self, path: &Path) -> Result<Arc<UserBinary>, Unavailable> {
+        Ok(Arc::new(UserBinary { path: path.into(), file: path.into(), symbols: self.symbols.clone() }))
+    }
+
+    fn usdt_probes(&self, _: &Path) -> Result<Arc<Vec<UsdtProbe>>, Unavailable> {
+        Ok(Arc::new(self.usdt.clone()))
+    }
+
+    fn boundary(&self, _: &Path, _: &UserSymbol, offset: u64) -> Boundary {
+        if offset.is_multiple_of(4) { Boundary::Start } else { Boundary::Inside }
+    }
+
+    fn demangled(&self, symbol: &str) -> Option<String> {
+        symbol.strip_prefix("_Z").map(|name| format!("{name}(int)"))
+    }
+
+    fn parameters(&self, _: &Path, _: &str) -> Result<Vec<Parameter>, Unavailable> {
+        Ok(self.parameters.clone())
+    }
+
+    fn user_struct(&self, _: &Path, _: &str) -> Option<Arc<StructType>> {
+        None
+    }
+
+    fn line_address(&self, _: &Path, _: &str, line: u64, _: u64) -> Result<u64, Unavailable> {
+        Ok(line)
     }
 }

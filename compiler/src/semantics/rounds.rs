@@ -229,7 +229,10 @@ fn expand<'a>(
 fn missing(diagnostic: Diagnostic, how: MissingProbes) -> Option<Diagnostic> {
     match (diagnostic.id, how) {
         ("unknown-probe", MissingProbes::Ignore) => None,
-        ("unknown-probe", MissingProbes::Warn) => Some(Diagnostic { severity: Severity::Warning, ..diagnostic }),
+        ("unknown-probe", MissingProbes::Warn) => {
+            let message = format!("{}. Skipping.", diagnostic.message.trim_end_matches('.'));
+            Some(Diagnostic { severity: Severity::Warning, message, ..diagnostic })
+        }
         _ => Some(diagnostic),
     }
 }

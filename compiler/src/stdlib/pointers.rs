@@ -5,6 +5,7 @@ use crate::ir::{Expr as Ir, Helper, Op, Scalar, Stmt};
 use crate::plan::EventPlan;
 use crate::semantics::arch::NATIVE;
 use crate::semantics::lower::{Lowered, Lowerer, Operand, Repr};
+use crate::semantics::probes::Arguments;
 use crate::syntax::ast::{ExprKind, TypeOrExpr};
 use crate::types::{AddressSpace, Type};
 
@@ -177,15 +178,12 @@ fn user_address(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
     let Some(argument) = call.arguments.first() else { return Ok(Operand::void(call.span)) };
     let name = lowerer.constant_text(argument, "the name given to uaddr()")?;
     lowerer.probe.depends.set(true);
-    let Some((binary, function)) = lowerer.probe.name.split_once(':').and_then(|(_, rest)| rest.rsplit_once(':'))
-    else {
+    let Arguments::User(function) = lowerer.probe.arguments.clone() else {
         return Err(lowerer.error("wrong-probe-type", call.span, "uaddr() needs the probe of a function"));
     };
-    let binary = lowerer.info.user_binary(binary.as_ref()).unwrap_or_default();
+    let binary = lowerer.info.user_binary(&function.path).unwrap_or_default();
     let find = |name: &str| binary.symbols.iter().find(|symbol| symbol.name == name);
-    let (base, inside) = function.rsplit_once('+').unwrap_or((function, "0"));
-    let inside = inside.strip_prefix("0x").map_or(inside.parse(), |hex| i64::from_str_radix(hex, 16)).unwrap_or(0);
-    let (Some(symbol), Some(probed)) = (find(&name), find(base)) else {
+    let (Some(symbol), Some(probed)) = (find(&name), find(&function.symbol)) else {
         let message = format!("could not find symbol {name} in the traced binary");
         let diagnostic = Diagnostic::error("unknown-symbol", call.span, message);
         let near = crate::semantics::nearest::nearest(&name, binary.symbols.iter().map(|symbol| symbol.name.as_str()));
@@ -195,7 +193,7 @@ fn user_address(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
         }));
     };
     let (here, there) = match lowerer.probe.provider {
-        "uprobe" => (pointer_to_instruction(lowerer), probed.address as i64 + inside),
+        "uprobe" => (pointer_to_instruction(lowerer), (probed.address + function.offset) as i64),
         _ => (lowerer.helper(Helper::GET_FUNC_IP, vec![Ir::Context]), probed.address as i64),
     };
     let distance = Ir::int((symbol.address as i64).wrapping_sub(there));

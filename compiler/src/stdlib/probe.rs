@@ -54,7 +54,7 @@ pub const ENTRIES: &[Entry] = &[
         signatures: &["uint64 arg0, arg1, …"],
         documentation: "The N-th argument of the function or raw tracepoint, counted from 0.",
         example: "uprobe:libc:malloc { @ = hist(arg0); }",
-        probes: &["kprobe", "uprobe", "rawtracepoint"],
+        probes: &["kprobe", "uprobe", "usdt", "rawtracepoint"],
         lower: Lower::Value(numbered),
         ..Entry::BASE
     },
@@ -88,6 +88,7 @@ pub const ENTRIES: &[Entry] = &[
             "kretprobe",
             "uprobe",
             "uretprobe",
+            "usdt",
             "interval",
             "profile",
             "software",
@@ -141,6 +142,10 @@ fn function(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
 
 fn numbered(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
     let index: u32 = call.name.strip_prefix("arg").and_then(|digits| digits.parse().ok()).unwrap_or(u32::MAX);
+    if let Arguments::Usdt(site) = &lowerer.probe.arguments {
+        let site = std::sync::Arc::clone(site);
+        return lowerer.usdt_argument(&site, index as usize, call.span);
+    }
     if let Arguments::Words(_) = lowerer.probe.arguments {
         // bpf_raw_tracepoint_args holds up to twelve.
         if index >= 12 {

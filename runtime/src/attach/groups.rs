@@ -1,11 +1,19 @@
 //! Which probes of a plan share a link. That is decided before programs are loaded: the kernel wants
 //! to know then.
 
+use std::collections::HashMap;
+
 use probebook_compiler::plan::{Attach, Plan, ProbePlan};
 
-use super::{AttachError, Attachment, Mechanisms, Surroundings, Target, attach, kprobe};
+use super::uprobe::Place;
+use super::{AttachError, Attachment, Mechanisms, Surroundings, Target, attach, kprobe, uprobe};
 use crate::loader::features;
 use crate::loader::program::Linking;
+
+/// The first Linux with `BPF_TRACE_UPROBE_MULTI`, and the first where such a link that is limited to a
+/// process sees all its threads (commits 89ae89f53d20 and 46ba0e49b642).
+const UPROBE_MULTI: (u32, u32) = (6, 6);
+const UPROBE_MULTI_OF_PROCESS: (u32, u32) = (6, 11);
 
 /// Probes of one program that are attached by one link, as indices into the plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,13 +22,21 @@ pub struct Group {
     pub probes: Vec<usize>,
 }
 
-/// How each program of a plan will be linked.
-pub fn linking(plan: &Plan, mechanisms: Mechanisms) -> Vec<Linking> {
+/// How each program of a plan will be linked on this release of Linux (major and minor number).
+pub fn linking(plan: &Plan, mechanisms: Mechanisms, of_process: bool, release: (u32, u32)) -> Vec<Linking> {
+    let needed = if of_process { UPROBE_MULTI_OF_PROCESS } else { UPROBE_MULTI };
+    let uprobe_multi = mechanisms.uprobe_multi && release >= needed;
     let of_program = |program: usize| {
         let probes = || plan.probes.iter().filter(|probe| probe.program == program);
-        let many = probes().count() > 1 && probes().all(|probe| is_function(&probe.attach));
-        let wanted = mechanisms.kprobe_multi && many;
-        if wanted && features::kprobe_multi() { Linking::KprobeMulti } else { Linking::Single }
+        let places: usize = probes().map(|probe| places(probe, 0).map_or(0, |places| places.len())).sum();
+        let many_functions = probes().count() > 1 && probes().all(|probe| is_function(&probe.attach));
+        if uprobe_multi && places > 1 && probes().all(|probe| places_of(&probe.attach).is_some()) {
+            Linking::UprobeMulti
+        } else if mechanisms.kprobe_multi && many_functions && features::kprobe_multi() {
+            Linking::KprobeMulti
+        } else {
+            Linking::Single
+        }
     };
     (0..plan.programs.len()).map(of_program).collect()
 }
@@ -28,17 +44,16 @@ pub fn linking(plan: &Plan, mechanisms: Mechanisms) -> Vec<Linking> {
 /// The probes of a plan in their order, those together that one link can hold.
 pub fn groups(plan: &Plan, linking: &[Linking]) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
-    // The group of a program, since a program's probes are of one kind.
-    let mut of_program: Vec<Option<usize>> = vec![None; plan.programs.len()];
+    // The group of a program's probes in each file; kernel functions lie in none.
+    let mut known: HashMap<(usize, Option<(&str, bool)>), usize> = HashMap::new();
     for (index, probe) in plan.probes.iter().enumerate() {
-        let is_multi = linking.get(probe.program) == Some(&Linking::KprobeMulti);
-        let known = of_program.get(probe.program).copied().flatten().filter(|_| is_multi);
-        match known.and_then(|known| groups.get_mut(known)) {
+        let alone = linking.get(probe.program).is_none_or(|linking| *linking == Linking::Single);
+        let key = (probe.program, places_of(&probe.attach));
+        let group = known.get(&key).filter(|_| !alone).and_then(|group| groups.get_mut(*group));
+        match group {
             Some(group) => group.probes.push(index),
             None => {
-                if let Some(slot) = of_program.get_mut(probe.program) {
-                    *slot = Some(groups.len());
-                }
+                known.insert(key, groups.len());
                 groups.push(Group { program: probe.program, probes: vec![index] });
             }
         }
@@ -46,19 +61,28 @@ pub fn groups(plan: &Plan, linking: &[Linking]) -> Vec<Group> {
     groups
 }
 
-/// Attaches a group's probes.
+/// Attaches a group's probes; if that fails, one by one, to see which of them it is.
 pub fn attach_group(
     probes: &[(usize, &ProbePlan)],
     target: Target<'_>,
     around: &Surroundings<'_>,
 ) -> Vec<Result<Vec<Attachment>, AttachError>> {
-    match target.linking {
-        Linking::KprobeMulti => kprobe::attach_many(probes, target),
-        Linking::Single => probes
-            .iter()
-            .map(|(cookie, probe)| attach(probe, Target { cookie: *cookie as u64, ..target }, around))
-            .collect(),
+    if target.linking == Linking::KprobeMulti {
+        return kprobe::attach_many(probes, target);
     }
+    let separately =
+        || probes.iter().map(|(cookie, probe)| attach(probe, Target { cookie: *cookie as u64, ..target }, around));
+    if let ([(_, first), _, ..], Linking::UprobeMulti) = (probes, target.linking)
+        && let Some((path, returns)) = places_of(&first.attach)
+    {
+        let all: Vec<Place> =
+            probes.iter().filter_map(|(cookie, probe)| places(probe, *cookie as u64)).flatten().collect();
+        if let Ok(attachments) = uprobe::attach(target, path, &all, returns, around) {
+            let others = probes.iter().skip(1).map(|_| Ok(Vec::new()));
+            return std::iter::once(Ok(attachments)).chain(others).collect();
+        }
+    }
+    separately().collect()
 }
 
 /// Whether a probe is one that `BPF_TRACE_KPROBE_MULTI` can have among others: at the start or the end of a
@@ -67,28 +91,76 @@ fn is_function(attach: &Attach) -> bool {
     matches!(attach, Attach::Kprobe { module: None, symbol, offset: 0, .. } if !symbol.is_empty())
 }
 
+/// File and kind of probes that are places in a file.
+fn places_of(attach: &Attach) -> Option<(&str, bool)> {
+    match attach {
+        Attach::Uprobe { path, returns, .. } => Some((path, *returns)),
+        Attach::Usdt { path, .. } => Some((path, false)),
+        _ => None,
+    }
+}
+
+/// The places of such a probe. A static tracepoint's cookies number its places.
+pub fn places(probe: &ProbePlan, cookie: u64) -> Option<Vec<Place>> {
+    match &probe.attach {
+        Attach::Uprobe { offset, .. } => Some(vec![Place { offset: *offset, semaphore: 0, cookie }]),
+        Attach::Usdt { places, .. } => {
+            let place = |(cookie, place): (usize, &probebook_compiler::plan::UsdtPlace)| Place {
+                offset: place.offset,
+                semaphore: place.semaphore,
+                cookie: cookie as u64,
+            };
+            Some(places.iter().enumerate().map(place).collect())
+        }
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use probebook_compiler::plan::{ProgramKind, ProgramPlan};
     use probebook_compiler::syntax::ast::Span;
 
+    fn plan(probes: &[(usize, &str, bool)]) -> Plan {
+        let probe = |(program, path, returns): &(usize, &str, bool)| ProbePlan {
+            name: String::new(),
+            span: Span::default(),
+            attach: Attach::Uprobe { path: (*path).into(), symbol: String::new(), offset: 1, returns: *returns },
+            program: *program,
+        };
+        let programs = probes.iter().map(|(program, ..)| program + 1).max().unwrap_or(0);
+        let program = ProgramPlan { symbol: String::new(), section: String::new(), kind: ProgramKind::Probe };
+        Plan { probes: probes.iter().map(probe).collect(), programs: vec![program; programs], ..Plan::default() }
+    }
+
     #[test]
-    fn probes_of_one_program_share_a_link() {
+    fn only_several_places_of_one_program_need_a_common_link() {
+        let plan = plan(&[(0, "/a", false), (0, "/b", false), (0, "/a", false), (1, "/a", true)]);
+        let linking = vec![Linking::UprobeMulti, Linking::Single];
+        let probes: Vec<Vec<usize>> = groups(&plan, &linking).into_iter().map(|group| group.probes).collect();
+        assert_eq!(probes, [vec![0, 2], vec![1], vec![3]]);
+        let none = Mechanisms { uprobe_multi: false, ..Mechanisms::default() };
+        let single = [Linking::Single, Linking::Single];
+        assert_eq!(super::linking(&plan, none, false, (6, 18)), single);
+        assert_eq!(super::linking(&plan, Mechanisms::default(), false, (6, 5)), single);
+        assert_eq!(super::linking(&plan, Mechanisms::default(), false, (6, 6)), linking);
+        assert_eq!(super::linking(&plan, Mechanisms::default(), true, (6, 6)), single);
+    }
+
+    #[test]
+    fn kernel_functions_of_one_program_share_a_link() {
         let probe = |program| ProbePlan {
             name: String::new(),
             span: Span::default(),
             attach: Attach::Kprobe { module: None, symbol: "f".into(), offset: 0, returns: false },
             program,
         };
-        let program = ProgramPlan { symbol: String::new(), section: String::new(), kind: ProgramKind::Probe };
-        let plan = Plan { probes: [0, 1, 0].map(probe).into(), programs: vec![program; 2], ..Plan::default() };
+        let plan = Plan { probes: [0, 1, 0].map(probe).into(), ..Plan::default() };
         let probes = |linking: &[Linking]| -> Vec<Vec<usize>> {
             groups(&plan, linking).into_iter().map(|group| group.probes).collect()
         };
         assert_eq!(probes(&[Linking::KprobeMulti, Linking::Single]), [vec![0, 2], vec![1]]);
         assert_eq!(probes(&[Linking::Single, Linking::Single]), [vec![0], vec![1], vec![2]]);
-        let none = Mechanisms { kprobe_multi: false, ..Mechanisms::default() };
-        assert_eq!(linking(&plan, none), [Linking::Single, Linking::Single]);
     }
 }

@@ -159,10 +159,17 @@ pub fn attach(
         Attach::RawTracepoint { name } => raw_tracepoint::attach(target, name),
         Attach::Software { event, period } => software::attach(target, *event, *period, surroundings),
         Attach::Hardware { event, period } => hardware::attach(target, *event, *period, surroundings),
-        Attach::Uprobe { path, offset, returns, .. } => uprobe::attach(target, path, *offset, *returns, surroundings),
         Attach::Kprobe { module, symbol, offset, returns } => {
             let function = kprobe::Function { module: module.as_deref(), symbol, offset: *offset, returns: *returns };
             kprobe::attach(target, function, surroundings)
+        }
+        Attach::Uprobe { path, returns, .. } => {
+            let places = groups::places(probe, target.cookie).unwrap_or_default();
+            uprobe::attach(target, path, &places, *returns, surroundings)
+        }
+        Attach::Usdt { path, .. } => {
+            let places = groups::places(probe, target.cookie).unwrap_or_default();
+            uprobe::attach(target, path, &places, false, surroundings)
         }
         Attach::Fentry { .. } => fentry::attach(target),
         Attach::Iter { pin, .. } => iter::attach(target, pin.as_deref(), surroundings),

@@ -38,6 +38,46 @@ pub fn kprobe_multi(
     unsafe { bpf_descriptor(bpf_cmd::BPF_LINK_CREATE, &mut attr) }
 }
 
+/// `BPF_F_UPROBE_MULTI_RETURN` of `linux/bpf.h`.
+const UPROBE_RETURN: u32 = 1;
+
+/// Places in one file.
+pub struct UprobePlaces<'a> {
+    pub path: &'a CStr,
+    pub offsets: &'a [u64],
+    /// As many as there are offsets, or none.
+    pub semaphores: &'a [u64],
+    /// As many as there are offsets.
+    pub cookies: &'a [u64],
+    pub returns: bool,
+    /// Only in this process; 0 is all.
+    pub pid: u32,
+}
+
+/// Runs `program`, loaded for such links, at all these places.
+pub fn uprobe_multi(program: BorrowedFd<'_>, places: &UprobePlaces<'_>) -> io::Result<OwnedFd> {
+    let count = places.offsets.len();
+    if places.cookies.len() != count || !places.semaphores.is_empty() && places.semaphores.len() != count {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let mut attr = attribute();
+    // SAFETY: all members of the union are plain integers; this is the one for BPF_LINK_CREATE.
+    let link = unsafe { &mut attr.link_create };
+    link.__bindgen_anon_1.prog_fd = program.as_raw_fd() as u32;
+    link.attach_type = bpf_attach_type::BPF_TRACE_UPROBE_MULTI as u32;
+    // SAFETY: plain integers too.
+    let multi = unsafe { &mut link.__bindgen_anon_3.uprobe_multi };
+    multi.path = places.path.as_ptr() as u64;
+    multi.offsets = places.offsets.as_ptr() as u64;
+    multi.ref_ctr_offsets = if places.semaphores.is_empty() { 0 } else { places.semaphores.as_ptr() as u64 };
+    multi.cookies = places.cookies.as_ptr() as u64;
+    multi.cnt = u32::try_from(count).unwrap_or(u32::MAX);
+    multi.flags = if places.returns { UPROBE_RETURN } else { 0 };
+    multi.pid = places.pid;
+    // SAFETY: path and arrays outlive the call; the arrays have `cnt` elements.
+    unsafe { bpf_descriptor(bpf_cmd::BPF_LINK_CREATE, &mut attr) }
+}
+
 /// Runs `program` whenever `event` fires; `cookie` is what `bpf_get_attach_cookie` returns there.
 pub fn perf_event(program: BorrowedFd<'_>, event: BorrowedFd<'_>, cookie: u64) -> io::Result<OwnedFd> {
     let mut attr = attribute();

@@ -22,6 +22,10 @@ const PERF_FLAG_FD_CLOEXEC: libc::c_ulong = 8;
 const PERF_EVENT_IOC_ENABLE: libc::c_ulong = 0x2400;
 const PERF_EVENT_IOC_DISABLE: libc::c_ulong = 0x2401;
 
+/// `PERF_UPROBE_REF_CTR_OFFSET_SHIFT` of `kernel/events/core.c`; sysfs shows it in
+/// `uprobe/format/ref_ctr_offset`.
+const SEMAPHORE_SHIFT: u32 = 32;
+
 /// How often an event fires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rate {
@@ -49,11 +53,12 @@ pub enum Event {
     Sampled { kind: u32, config: u64, rate: Rate },
     /// A tracepoint by its id in tracefs.
     Tracepoint { id: u64 },
-    /// A place in a file; `kind` is what sysfs says of the `uprobe` source.
-    Uprobe { kind: u32, path: CString, offset: u64, returns: bool },
     /// A kernel function; `kind` is what sysfs says of the `kprobe` source. Without a function
     /// `offset` is the address (`perf_kprobe_init` in `kernel/trace/trace_event_perf.c`).
     Kprobe { kind: u32, function: Option<CString>, offset: u64, returns: bool },
+    /// A place in a file; `kind` is what sysfs says of the `uprobe` source. The counter at
+    /// `semaphore` in the file is raised in every process while the event is open; 0 is none.
+    Uprobe { kind: u32, path: CString, offset: u64, semaphore: u64, returns: bool },
     /// Memory that is read, written or executed.
     Breakpoint { address: u64, length: u32, access: Access },
 }
@@ -109,9 +114,9 @@ fn fill(attr: &mut perf_event_attr, event: &Event) {
             // The kernel wants this length for code (perf_event_open(2), `bp_len`).
             attr.__bindgen_anon_4.bp_len = if access.execute { 8 } else { u64::from(*length) };
         }
-        Event::Uprobe { kind, path, offset, returns } => {
+        Event::Uprobe { kind, path, offset, semaphore, returns } => {
             attr.type_ = *kind;
-            attr.config = u64::from(*returns);
+            attr.config = u64::from(*returns) | *semaphore << SEMAPHORE_SHIFT;
             attr.__bindgen_anon_3.uprobe_path = path.as_ptr() as u64;
             attr.__bindgen_anon_4.probe_offset = *offset;
         }

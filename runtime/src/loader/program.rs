@@ -22,6 +22,8 @@ pub enum Linking {
     Single,
     /// Many kernel functions in one link (`BPF_TRACE_KPROBE_MULTI`).
     KprobeMulti,
+    /// Many places of a file in one link (`BPF_TRACE_UPROBE_MULTI`).
+    UprobeMulti,
 }
 
 /// Why programs cannot be loaded.
@@ -131,7 +133,7 @@ fn submit(executable: &Executable, around: &Surroundings<'_>, log: &mut [u8]) ->
     let mut attr = attribute();
     // SAFETY: all members of the union are plain integers; this is the one for BPF_PROG_LOAD.
     let load = unsafe { &mut attr.__bindgen_anon_3 };
-    let (program_type, attach_type) = kernel_type((around.kind, around.linking));
+    let (program_type, attach_type) = kernel_type(around.kind, around.linking);
     load.prog_type = program_type as u32;
     load.expected_attach_type = attach_type.map_or(0, |ty| ty as u32);
     load.insns = executable.instructions.as_ptr() as u64;
@@ -167,7 +169,7 @@ fn records(bytes: &[u8], size: u32) -> u32 {
 }
 
 /// Program and attach types as `linux/bpf.h` numbers them.
-fn kernel_type((kind, linking): (ProgramKind, Linking)) -> (bpf_prog_type, Option<bpf_attach_type>) {
+fn kernel_type(kind: ProgramKind, linking: Linking) -> (bpf_prog_type, Option<bpf_attach_type>) {
     match kind {
         ProgramKind::Run | ProgramKind::RawTracepoint => (bpf_prog_type::BPF_PROG_TYPE_RAW_TRACEPOINT, None),
         ProgramKind::Measured => (bpf_prog_type::BPF_PROG_TYPE_XDP, None),
@@ -178,6 +180,7 @@ fn kernel_type((kind, linking): (ProgramKind, Linking)) -> (bpf_prog_type, Optio
             let attach_type = match linking {
                 Linking::Single => None,
                 Linking::KprobeMulti => Some(bpf_attach_type::BPF_TRACE_KPROBE_MULTI),
+                Linking::UprobeMulti => Some(bpf_attach_type::BPF_TRACE_UPROBE_MULTI),
             };
             (bpf_prog_type::BPF_PROG_TYPE_KPROBE, attach_type)
         }

@@ -2,17 +2,15 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use probebook_compiler::c_compiler::CCompiler;
 use probebook_compiler::files::Files;
-use probebook_compiler::kernel_info::{BpfFunction, KernelInfo, Prototype, Unavailable, UserBinary};
+use probebook_compiler::kernel_info::{BpfFunction, KernelInfo, Prototype, Unavailable};
 use probebook_compiler::types::{EnumType, StructType, Type};
 
 use super::files::Disk;
-use super::{Btf, System, libraries, traceable};
-
+use super::{Btf, System, traceable};
 use crate::c::Clang;
 use crate::loader::inspect;
 
@@ -75,14 +73,6 @@ impl KernelInfo for System {
         }
         functions.sort();
         Ok(functions)
-    }
-
-    fn resolve_binary(&self, name: &str, pid: Option<u32>) -> Result<Vec<PathBuf>, Unavailable> {
-        Ok(libraries::resolve(name, pid))
-    }
-
-    fn user_binary(&self, path: &Path) -> Result<Arc<UserBinary>, Unavailable> {
-        self.binaries.get(path)
     }
 
     fn kernel_symbol(&self, name: &str) -> Option<u64> {

@@ -2,14 +2,13 @@
 
 mod btf;
 mod cpus;
-mod elf;
 mod files;
 mod kallsyms;
 mod kernel_info;
-mod libraries;
 mod modules;
 mod traceable;
 mod tracefs;
+mod user;
 
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
@@ -23,6 +22,7 @@ pub use btf::{Btf, Signature};
 pub use kallsyms::{Kallsyms, KernelSymbol};
 use modules::Modules;
 pub use tracefs::Tracefs;
+pub use user::UserFiles;
 
 /// The running system, read when asked for and remembered.
 #[derive(Default)]
@@ -30,7 +30,7 @@ pub struct System {
     tracefs: Tracefs,
     kallsyms: OnceLock<Kallsyms>,
     btf: OnceLock<Btf>,
-    binaries: elf::Binaries,
+    user: user::UserFiles,
     raw_tracepoints: OnceLock<Arc<Vec<String>>>,
     functions: OnceLock<Arc<Vec<(String, String)>>>,
     iterators: OnceLock<Arc<Vec<String>>>,
@@ -40,6 +40,11 @@ pub struct System {
 impl System {
     pub fn new() -> System {
         System::default()
+    }
+
+    /// What is known of user programs.
+    pub fn user_files(&self) -> &UserFiles {
+        &self.user
     }
 
     pub fn tracefs(&self) -> &Tracefs {

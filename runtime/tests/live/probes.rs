@@ -155,7 +155,7 @@ fn hardware_counters_that_are_missing_are_said_to_be() {
 
 /// The C library and where a function of it lies in its file.
 fn libc_function(session: &Session, name: &str) -> Option<(String, u64)> {
-    use probebook_compiler::kernel_info::KernelInfo;
+    use probebook_compiler::user_info::UserInfo;
     let path = session.system().resolve_binary("libc", None).unwrap().into_iter().next()?;
     let binary = session.system().user_binary(&path).unwrap();
     let symbol = binary.symbols.iter().find(|symbol| symbol.name == name)?;

@@ -19,6 +19,7 @@ pub mod memory;
 mod operators;
 mod statements;
 mod typeinfo;
+mod usdt;
 mod variables;
 mod warnings;
 

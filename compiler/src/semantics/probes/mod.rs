@@ -14,9 +14,13 @@ mod special;
 pub mod timer;
 mod tracepoint;
 mod tracepoint_format;
+mod uprobe;
+mod usdt;
+pub mod usdt_arguments;
 mod watchpoint;
 
 use std::cell::Cell;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::diagnostics::Diagnostic;
@@ -29,6 +33,7 @@ use crate::syntax::{
     ast::{AttachPoint, Span},
 };
 use crate::types::{AddressSpace, StructField, StructType, Type};
+use crate::user_info::UsdtLocation;
 
 /// A probe type of the language.
 pub struct ProbeType {
@@ -96,6 +101,25 @@ pub enum Arguments {
     Registers,
     /// Whatever the script says: the probe is not known here.
     Assumed,
+    User(UserFunction),
+    Usdt(Arc<UsdtSite>),
+}
+
+/// The user function that a probe is at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserFunction {
+    pub path: PathBuf,
+    /// Empty if no function is known there.
+    pub symbol: String,
+    /// Bytes behind the function's start.
+    pub offset: u64,
+}
+
+/// All places of a static tracepoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsdtSite {
+    pub path: PathBuf,
+    pub locations: Vec<UsdtLocation>,
 }
 
 /// Lays parameters out as the context of a raw tracepoint or of `fentry` holds them: each takes as
@@ -140,9 +164,9 @@ pub static TYPES: &[ProbeType] = &[
     raw_tracepoint::RAW_TRACEPOINT,
     timer::SOFTWARE,
     timer::HARDWARE,
-    function::UPROBE,
-    function::URETPROBE,
-    function::USDT,
+    uprobe::UPROBE,
+    uprobe::URETPROBE,
+    usdt::USDT,
     kprobe::KPROBE,
     kprobe::KRETPROBE,
     fentry::FENTRY,
@@ -220,6 +244,21 @@ impl Request<'_> {
     /// Nothing of this name; proposes the nearest.
     fn not_found<'a>(&self, what: &str, name: &str, known: impl Iterator<Item = &'a str>) -> Box<Diagnostic> {
         let diagnostic = self.error("unknown-probe", format!("{what} not found: {name}"));
+        match nearest(name, known) {
+            Some(near) => Box::new(diagnostic.hint(format!("did you mean {near}?"))),
+            None => diagnostic,
+        }
+    }
+
+    /// As [`Request::not_found`], in bpftrace's words; `shown` is what was looked for.
+    fn no_match<'a>(
+        &self,
+        ty: &ProbeType,
+        shown: &str,
+        name: &str,
+        known: impl Iterator<Item = &'a str>,
+    ) -> Box<Diagnostic> {
+        let diagnostic = self.error("unknown-probe", format!("No matches for {} {shown}.", ty.name));
         match nearest(name, known) {
             Some(near) => Box::new(diagnostic.hint(format!("did you mean {near}?"))),
             None => diagnostic,

@@ -27,6 +27,10 @@ const DIRECTORIES: [&str; 6] = ["/lib64", "/usr/lib64", "/lib", "/usr/lib", "/us
 /// The files that `name` stands for, as process `pid` sees them if one is given.
 pub fn resolve(name: &str, pid: Option<u32>) -> Vec<PathBuf> {
     let root = pid.map(root_of).unwrap_or_default();
+    if let (file, Some(inner)) = super::file::split_archive(Path::new(name)) {
+        let archives = expand(&file.to_string_lossy(), root.as_deref());
+        return archives.into_iter().map(|archive| format!("{}!/{inner}", archive.display()).into()).collect();
+    }
     if name.contains('/') {
         return expand(name, root.as_deref());
     }
@@ -41,7 +45,7 @@ pub fn resolve(name: &str, pid: Option<u32>) -> Vec<PathBuf> {
 }
 
 /// Where a process's files are, if it has a root of its own.
-fn root_of(pid: u32) -> Option<PathBuf> {
+pub fn root_of(pid: u32) -> Option<PathBuf> {
     let link = PathBuf::from(format!("/proc/{pid}/root"));
     let is_ours = fs::read_link(&link).is_ok_and(|target| target == Path::new("/")) && same_file(&link, Path::new("/"));
     (!is_ours && link.exists()).then_some(link)
@@ -55,13 +59,30 @@ fn same_file(left: &Path, right: &Path) -> bool {
     }
 }
 
-/// Paths that match one with wildcards; without wildcards the path itself, if it is there.
+/// A path as a process with a root of its own sees it, seen from here.
+pub fn within(root: Option<&Path>, path: &str) -> PathBuf {
+    match root {
+        Some(root) => root.join(path.trim_start_matches('/')),
+        None => PathBuf::from(path),
+    }
+}
+
+/// Paths that match one with wildcards; without wildcards the path itself, if it is there. They stay
+/// relative if the pattern is, unless the process has a root of its own.
 fn expand(pattern: &str, root: Option<&Path>) -> Vec<PathBuf> {
-    let absolute = std::path::absolute(pattern).unwrap_or_else(|_| pattern.into());
-    let mut found = vec![root.map_or_else(|| PathBuf::from("/"), Path::to_owned)];
-    for component in absolute.components() {
-        let Component::Normal(part) = component else { continue };
-        found = found.iter().flat_map(|directory| children(directory, part)).collect();
+    let written = match root {
+        Some(_) => std::path::absolute(pattern).unwrap_or_else(|_| pattern.into()),
+        None => PathBuf::from(pattern),
+    };
+    // A process may be traced by paths that lead into its root from here.
+    let root = root.filter(|root| !written.starts_with(root) && !written.starts_with("/proc"));
+    let mut found = vec![PathBuf::new()];
+    for component in written.components() {
+        match component {
+            Component::RootDir => found = vec![root.map_or_else(|| PathBuf::from("/"), Path::to_owned)],
+            Component::Normal(part) => found = found.iter().flat_map(|folder| children(folder, part)).collect(),
+            other => found.iter_mut().for_each(|path| path.push(other)),
+        }
     }
     found.retain(|path| path.is_file());
     found
@@ -73,10 +94,11 @@ fn children(directory: &Path, part: &OsStr) -> Vec<PathBuf> {
         let path = directory.join(part);
         return if path.exists() { vec![path] } else { Vec::new() };
     }
-    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let here = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+    let entries = fs::read_dir(here).into_iter().flatten().flatten();
     let mut matching: Vec<PathBuf> = entries
         .filter(|entry| matches(entry.file_name().as_encoded_bytes(), pattern.as_bytes()))
-        .map(|entry| entry.path())
+        .map(|entry| directory.join(entry.file_name()))
         .collect();
     matching.sort();
     matching
@@ -117,10 +139,7 @@ fn is_executable(path: &Path) -> bool {
 
 /// A library by `libc`, `libc.so` or `libc.so.6`.
 fn library(name: &str, pid: Option<u32>, root: Option<&Path>) -> Vec<PathBuf> {
-    let within = |path: &str| match root {
-        Some(root) => root.join(path.trim_start_matches('/')),
-        None => PathBuf::from(path),
-    };
+    let within = |path: &str| within(root, path);
     if let Some(path) = pid.and_then(|pid| mapped(pid, name)) {
         return vec![within(&path)];
     }
@@ -242,5 +261,8 @@ mod tests {
         assert_eq!(resolve(&pattern.to_string_lossy(), None), [directory.path().join("other")]);
         let plain = directory.path().join("two");
         assert_eq!(resolve(&plain.to_string_lossy(), None), [plain]);
+        // Tests run in the folder of their crate.
+        assert_eq!(resolve("./Cargo.t?ml", None), [Path::new("./Cargo.toml")]);
+        assert_eq!(resolve("../runtime/Cargo.toml", None), [Path::new("../runtime/Cargo.toml")]);
     }
 }

@@ -1,71 +1,47 @@
 //! Symbols of user binaries, with the file offsets that uprobes want.
 
-use std::collections::HashMap;
-use std::fs::{self, File};
-use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::path::Path;
 
 use object::read::{Object, ObjectSegment, ObjectSymbol};
-use object::{ReadCache, ReadRef, SymbolKind};
-use probebook_compiler::kernel_info::{Unavailable, UserBinary, UserSymbol};
+use object::{ReadRef, SymbolKind};
+use probebook_compiler::kernel_info::Unavailable;
+use probebook_compiler::user_info::{UserBinary, UserSymbol};
 
-/// Where distributions put symbols that were stripped off.
-const DEBUG_DIRECTORY: &str = "/usr/lib/debug/.build-id";
-
-/// Binaries that were read, until they change.
-#[derive(Default)]
-pub struct Binaries {
-    known: Mutex<HashMap<PathBuf, Known>>,
-}
-
-struct Known {
-    modified: SystemTime,
-    binary: Arc<UserBinary>,
-}
+use super::debug_files::DebugFiles;
+use super::file::{self, Binary};
 
 /// A loaded part of a file.
-struct Segment {
+pub struct Segment {
     address: u64,
     size: u64,
     file_offset: u64,
 }
 
-impl Binaries {
-    pub fn get(&self, path: &Path) -> Result<Arc<UserBinary>, Unavailable> {
-        let modified = fs::metadata(path).and_then(|metadata| metadata.modified());
-        let modified = modified.map_err(|error| unreadable(path, &error))?;
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(entry) = known.get(path).filter(|entry| entry.modified == modified) {
-            return Ok(Arc::clone(&entry.binary));
-        }
-        let binary = Arc::new(read(path)?);
-        known.insert(path.to_owned(), Known { modified, binary: Arc::clone(&binary) });
-        Ok(binary)
-    }
-}
-
-fn read(path: &Path) -> Result<UserBinary, Unavailable> {
-    let file = File::open(path).map_err(|error| unreadable(path, &error))?;
-    let cache = ReadCache::new(file);
-    let elf = object::File::parse(&cache).map_err(|error| not_elf(path, &error))?;
-    let segments: Vec<Segment> = elf.segments().map(|segment| segment_of(&segment)).collect();
+/// The symbols of a binary; those that were stripped off are taken from its debug file.
+pub fn read(path: &Path, debug_files: &DebugFiles) -> Result<UserBinary, Unavailable> {
+    let binary = Binary::open(path)?;
+    let elf = binary.elf(path)?;
+    let segments = segments(&elf, binary.start);
     let mut symbols = Vec::new();
     add_symbols(&elf, &segments, &mut symbols);
-    if elf.symbol_table().is_none() {
-        elf.build_id().ok().flatten().and_then(debug_file).into_iter().for_each(|path| {
-            add_debug_symbols(&path, &segments, &mut symbols);
-        });
+    if elf.symbol_table().is_none()
+        && let Some(debug_file) = debug_files.find(path, &elf)
+    {
+        add_debug_symbols(&debug_file, &segments, &mut symbols);
     }
     symbols.sort_by(|a, b| a.name.cmp(&b.name).then(a.address.cmp(&b.address)).then(b.size.cmp(&a.size)));
     symbols.dedup_by(|a, b| a.name == b.name && a.address == b.address);
-    Ok(UserBinary { path: path.to_owned(), symbols })
+    let (file, _) = file::split_archive(path);
+    Ok(UserBinary { path: path.to_owned(), file, symbols })
 }
 
-fn segment_of<'data>(segment: &impl ObjectSegment<'data>) -> Segment {
-    let (file_offset, size) = segment.file_range();
-    Segment { address: segment.address(), size, file_offset }
+/// The loaded parts of a binary that starts at `start` in its file.
+pub fn segments<'data, R: ReadRef<'data>>(elf: &object::File<'data, R>, start: u64) -> Vec<Segment> {
+    let segment = |segment: object::read::Segment<'data, '_, R>| {
+        let (file_offset, size) = segment.file_range();
+        Segment { address: segment.address(), size, file_offset: file_offset.saturating_add(start) }
+    };
+    elf.segments().map(segment).collect()
 }
 
 fn add_symbols<'data, R: ReadRef<'data>>(
@@ -90,17 +66,10 @@ fn add_symbols<'data, R: ReadRef<'data>>(
 
 /// A file of symbols alone has the addresses of the binary, but not its contents.
 fn add_debug_symbols(path: &Path, segments: &[Segment], symbols: &mut Vec<UserSymbol>) {
-    let Ok(file) = File::open(path) else { return };
-    let cache = ReadCache::new(file);
-    if let Ok(elf) = object::File::parse(&cache) {
+    let Ok(binary) = Binary::open(path) else { return };
+    if let Ok(elf) = binary.elf(path) {
         add_symbols(&elf, segments, symbols);
     }
-}
-
-fn debug_file(build_id: &[u8]) -> Option<PathBuf> {
-    let (first, rest) = build_id.split_first()?;
-    let rest: String = rest.iter().map(|byte| format!("{byte:02x}")).collect();
-    Some(Path::new(DEBUG_DIRECTORY).join(format!("{first:02x}")).join(format!("{rest}.debug")))
 }
 
 /// Static symbol tables write versions into names: `memcpy@@GLIBC_2.14`.
@@ -108,22 +77,16 @@ fn without_version(name: &str) -> &str {
     name.split_once('@').map_or(name, |(name, _)| name)
 }
 
-fn file_offset(segments: &[Segment], address: u64) -> Option<u64> {
+/// Where in the file a loaded address lies.
+pub fn file_offset(segments: &[Segment], address: u64) -> Option<u64> {
     let inside = |segment: &&Segment| address >= segment.address && address - segment.address < segment.size;
-    segments.iter().find(inside).map(|segment| address - segment.address + segment.file_offset)
-}
-
-fn unreadable(path: &Path, error: &io::Error) -> Unavailable {
-    Unavailable { reason: format!("{} cannot be read: {error}", path.display()), remedy: None }
-}
-
-fn not_elf(path: &Path, error: &object::Error) -> Unavailable {
-    Unavailable { reason: format!("{} is not a program or library: {error}", path.display()), remedy: None }
+    segments.iter().find(inside).map(|segment| (address - segment.address).saturating_add(segment.file_offset))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[unsafe(no_mangle)]
     #[inline(never)]
@@ -135,8 +98,7 @@ mod tests {
     fn our_own_functions_lie_where_they_are_in_the_file() {
         assert_eq!(probebook_elf_test_function(), 7);
         let path = std::env::current_exe().unwrap();
-        let binaries = Binaries::default();
-        let binary = binaries.get(&path).unwrap();
+        let binary = read(&path, &DebugFiles::default()).unwrap();
         let symbol = binary.symbols.iter().find(|symbol| symbol.name == "probebook_elf_test_function").unwrap();
         assert!(symbol.is_function && symbol.size > 0);
         // The bytes in the file are those in memory.
@@ -152,16 +114,17 @@ mod tests {
         let mapped = u64::from_str_radix(words[2], 16).unwrap();
         assert_eq!(symbol.file_offset, (address - start) as u64 + mapped);
         assert!(symbol.file_offset < file.len() as u64);
-        assert!(Arc::ptr_eq(&binary, &binaries.get(&path).unwrap()));
     }
 
     #[test]
     fn other_files_are_refused() {
         let text = tempfile::NamedTempFile::new().unwrap();
         fs::write(text.path(), "not a program").unwrap();
-        let error = Binaries::default().get(text.path()).unwrap_err();
+        let error = read(text.path(), &DebugFiles::default()).unwrap_err();
         assert!(error.reason.contains("is not a program"), "{error}");
-        assert!(Binaries::default().get(Path::new("/no/such/file")).is_err());
+        for path in ["/no/such/file", "/dev/zero", "/"] {
+            assert!(read(Path::new(path), &DebugFiles::default()).is_err(), "{path}");
+        }
     }
 
     #[test]

@@ -1,0 +1,102 @@
+//! What the compiler may ask of user programs and libraries: symbols, static probes, debug
+//! information. `runtime` answers for real; tests fake it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::kernel_info::Unavailable;
+use crate::types::{StructType, Type};
+
+/// A function or an object of an ELF file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserSymbol {
+    pub name: String,
+    /// Where it lies in the file, as uprobes want it.
+    pub file_offset: u64,
+    pub address: u64,
+    pub size: u64,
+    pub is_function: bool,
+}
+
+/// A user binary or library with its symbols, sorted by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UserBinary {
+    /// As it was asked for; may name a file in an archive.
+    pub path: PathBuf,
+    /// The file that offsets are in: the archive, if it is in one.
+    pub file: PathBuf,
+    pub symbols: Vec<UserSymbol>,
+}
+
+/// A static tracepoint (`.note.stapsdt`). The same probe may stand in several places, with its
+/// arguments elsewhere in each.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UsdtProbe {
+    pub provider: String,
+    pub name: String,
+    pub locations: Vec<UsdtLocation>,
+}
+
+/// One place of a static tracepoint.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UsdtLocation {
+    /// Where it lies in the file.
+    pub file_offset: u64,
+    pub address: u64,
+    /// Where in the file its semaphore lies; 0 if it has none.
+    pub semaphore: u64,
+    /// Where the arguments are, as the note says: `-4@%eax 8@-8(%rbp)`.
+    pub arguments: String,
+}
+
+/// A parameter of a function, from debug information.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parameter {
+    /// Empty if it has none.
+    pub name: String,
+    pub ty: Type,
+    /// As C writes it: `const char*`.
+    pub c_type: String,
+}
+
+/// Where an offset into a function lies among its instructions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Boundary {
+    /// At the first byte of an instruction.
+    Start,
+    /// Behind it: a breakpoint there would change what the instruction does.
+    Inside,
+    /// The code could not be read or understood.
+    Unknown,
+}
+
+/// User programs and libraries. Answers may be cached; asking twice is cheap.
+pub trait UserInfo {
+    /// The paths that a binary's name in a probe stands for: absolute, relative, found on `PATH`,
+    /// or a library's name such as `libc` or `libssl.so.3`. Wildcards may give several; no name is
+    /// the program that process `pid` runs.
+    fn resolve_binary(&self, name: &str, pid: Option<u32>) -> Result<Vec<PathBuf>, Unavailable>;
+
+    /// Programs and libraries that a process has mapped, or all processes have.
+    fn mapped_binaries(&self, pid: Option<u32>) -> Vec<PathBuf>;
+
+    fn user_binary(&self, path: &Path) -> Result<Arc<UserBinary>, Unavailable>;
+
+    /// A binary's static tracepoints, sorted by provider and name.
+    fn usdt_probes(&self, path: &Path) -> Result<Arc<Vec<UsdtProbe>>, Unavailable>;
+
+    /// Whether an instruction starts `offset` bytes behind the start of a function.
+    fn boundary(&self, path: &Path, function: &UserSymbol, offset: u64) -> Boundary;
+
+    /// A symbol's name as its language writes it; `None` if it is not mangled.
+    fn demangled(&self, symbol: &str) -> Option<String>;
+
+    /// The parameters of a function, from debug information.
+    fn parameters(&self, path: &Path, function: &str) -> Result<Vec<Parameter>, Unavailable>;
+
+    /// A structure by `struct name` or `union name`, from a binary's debug information.
+    fn user_struct(&self, path: &Path, name: &str) -> Option<Arc<StructType>>;
+
+    /// The address of the first instruction of a line of a source file; column 0 is any.
+    fn line_address(&self, path: &Path, file: &str, line: u64, column: u64) -> Result<u64, Unavailable>;
+}
