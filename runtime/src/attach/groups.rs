@@ -45,7 +45,7 @@ pub fn linking(plan: &Plan, mechanisms: Mechanisms, of_process: bool, release: (
 pub fn groups(plan: &Plan, linking: &[Linking]) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     // The group of a program's probes in each file; kernel functions lie in none.
-    let mut known: HashMap<(usize, Option<(&str, bool)>), usize> = HashMap::new();
+    let mut known: HashMap<(usize, Option<UserPlaces>), usize> = HashMap::new();
     for (index, probe) in plan.probes.iter().enumerate() {
         let alone = linking.get(probe.program).is_none_or(|linking| *linking == Linking::Single);
         let key = (probe.program, places_of(&probe.attach));
@@ -91,8 +91,11 @@ fn is_function(attach: &Attach) -> bool {
     matches!(attach, Attach::Kprobe { module: None, symbol, offset: 0, .. } if !symbol.is_empty())
 }
 
+/// The file, and whether the probes are at the end of functions.
+type UserPlaces<'a> = (&'a str, bool);
+
 /// File and kind of probes that are places in a file.
-fn places_of(attach: &Attach) -> Option<(&str, bool)> {
+fn places_of(attach: &Attach) -> Option<UserPlaces<'_>> {
     match attach {
         Attach::Uprobe { path, returns, .. } => Some((path, *returns)),
         Attach::Usdt { path, .. } => Some((path, false)),
