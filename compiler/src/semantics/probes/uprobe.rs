@@ -236,7 +236,7 @@ impl Lookup<'_> {
                         "uretprobes cannot be attached at function offset. (address resolved to: {}+{inside})",
                         symbol.name
                     );
-                    return Err(self.request.error("invalid-probe", message));
+                    return Err(self.request.error("missing-target", message));
                 }
                 self.check(symbol, inside)?;
                 let mut expanded = self.at_symbol(symbol, inside);
