@@ -2,8 +2,6 @@
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
-use std::time::Duration;
 
 use probebook_compiler::codegen::Cache;
 use probebook_compiler::syntax;
@@ -20,9 +18,6 @@ use crate::jupyter::{
     Completeness, Completion, CompletionMatch, ErrorReport, ExecuteOutcome, ExecuteRequest, HelpLink, Interpreter,
     KernelInfo, LanguageInfo, MimeBundle, Output,
 };
-
-/// The list of kernel functions is made ahead of the first search, but not in the way of the first cell.
-const INDEX_AFTER: Duration = Duration::from_secs(1);
 
 /// Cells of one notebook, and what lives on between them.
 pub struct Notebook {
@@ -54,11 +49,6 @@ struct Foreground {
 impl Notebook {
     pub fn new() -> io::Result<Notebook> {
         let session = Arc::new(Session::new(SessionOptions::default())?);
-        let system = Arc::clone(session.system());
-        thread::Builder::new().name("index".into()).spawn(move || {
-            thread::sleep(INDEX_AFTER);
-            system.index_functions();
-        })?;
         Ok(Notebook {
             session,
             state: Mutex::default(),

@@ -119,12 +119,6 @@ impl KernelInfo for System {
 }
 
 impl System {
-    /// Makes the list of the kernel's functions; for a background thread.
-    pub fn index_functions(&self) {
-        // Why it cannot be made is told to whoever asks for it.
-        let _ = self.kernel_functions();
-    }
-
     fn require_btf(&self, what: &str) -> Result<(), Unavailable> {
         if !self.btf().is_empty() {
             return Ok(());
