@@ -7,7 +7,7 @@ use probebook_compiler::plan::{Attach, Plan, ProbePlan};
 
 use super::uprobe::Place;
 use super::{AttachError, Attachment, Mechanisms, Surroundings, Target, attach, kprobe, uprobe};
-use crate::loader::features;
+use crate::loader::feature;
 use crate::loader::program::Linking;
 
 /// The first Linux with `BPF_TRACE_UPROBE_MULTI`, and the first where such a link that is limited to a
@@ -32,7 +32,7 @@ pub fn linking(plan: &Plan, mechanisms: Mechanisms, of_process: bool, release: (
         let many_functions = probes().count() > 1 && probes().all(|probe| is_function(&probe.attach));
         if uprobe_multi && places > 1 && probes().all(|probe| places_of(&probe.attach).is_some()) {
             Linking::UprobeMulti
-        } else if mechanisms.kprobe_multi && many_functions && features::kprobe_multi() {
+        } else if mechanisms.kprobe_multi && many_functions && feature::kprobe_multi(false).is_ok() {
             Linking::KprobeMulti
         } else {
             Linking::Single

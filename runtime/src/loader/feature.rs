@@ -1,12 +1,13 @@
 //! What the kernel can do, found out by trying: programs of one call, links of one place.
 
-use std::ffi::{CStr, CString};
+use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use aya_obj::generated::{bpf_attach_type, bpf_cmd, bpf_insn, bpf_prog_type};
 
 use super::bpf::{attribute, bpf_descriptor};
+use super::link::{self, UprobePlaces};
 
 /// `BPF_JMP | BPF_CALL`, `BPF_JMP | BPF_EXIT` and `BPF_ALU64 | BPF_MOV | BPF_K` (`linux/bpf.h`).
 const CALL: u8 = 0x85;
@@ -99,7 +100,9 @@ pub fn uprobe_multi() -> io::Result<()> {
     let path = CString::new(own.into_os_string().into_encoded_bytes())?;
     let maps = std::fs::read_to_string("/proc/self/maps")?;
     let offset = file_offset(&maps, uprobe_multi as *const () as u64).ok_or(io::ErrorKind::NotFound)?;
-    link_uprobes(program.as_fd(), &path, &[offset])
+    let places =
+        UprobePlaces { path: &path, offsets: &[offset], semaphores: &[], cookies: &[0], returns: false, pid: 0 };
+    link::uprobe_multi(program.as_fd(), &places).map(drop)
 }
 
 /// Where in its file an address of `/proc/PID/maps` lies.
@@ -112,21 +115,6 @@ fn file_offset(maps: &str, address: u64) -> Option<u64> {
         let offset = number(words.nth(1)?)?;
         (start <= address && address < end).then(|| address - start + offset)
     })
-}
-
-fn link_uprobes(program: BorrowedFd<'_>, path: &CStr, offsets: &[u64]) -> io::Result<()> {
-    let mut attr = attribute();
-    // SAFETY: all members of the union are plain integers; this is the one for BPF_LINK_CREATE.
-    let link = unsafe { &mut attr.link_create };
-    link.__bindgen_anon_1.prog_fd = program.as_raw_fd() as u32;
-    link.attach_type = bpf_attach_type::BPF_TRACE_UPROBE_MULTI as u32;
-    // SAFETY: as above; this is the member for many uprobes.
-    let multi = unsafe { &mut link.__bindgen_anon_3.uprobe_multi };
-    multi.path = path.as_ptr() as u64;
-    multi.offsets = offsets.as_ptr() as u64;
-    multi.cnt = u32::try_from(offsets.len()).unwrap_or(0);
-    // SAFETY: path and offsets outlive the call and have the lengths given.
-    unsafe { bpf_descriptor(bpf_cmd::BPF_LINK_CREATE, &mut attr) }.map(drop)
 }
 
 /// A kprobe program that does nothing.

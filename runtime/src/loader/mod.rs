@@ -7,7 +7,6 @@ pub mod bpf;
 pub mod child;
 pub mod control;
 pub mod feature;
-pub mod features;
 pub mod inspect;
 pub mod link;
 pub mod map_io;
