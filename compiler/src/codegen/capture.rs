@@ -111,7 +111,8 @@ impl Survey {
     /// Walks statements of a region; `set` holds the variables certainly set in this run of it.
     /// Returns whether control never reaches the end.
     fn block(&mut self, stmts: &[Stmt], region: usize, set: &mut Assigned) -> bool {
-        stmts.iter().any(|stmt| self.statement(stmt, region, set))
+        // What is never reached is generated too, so it is looked at as well.
+        stmts.iter().fold(false, |ends, stmt| self.statement(stmt, region, set) || ends)
     }
 
     /// The same for one statement.

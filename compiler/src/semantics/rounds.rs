@@ -57,7 +57,11 @@ pub fn analyse(
         return Err(diagnostics);
     }
     let mut warnings = std::mem::take(&mut diagnostics);
-    settle(script, &actions, environment, info);
+    if !settle(script, &actions, environment, info) {
+        let message = "a type grows without end: something is stored in what it is made of";
+        let diagnostic = Diagnostic::error("endless-type", script_start(script), message);
+        return Err(vec![diagnostic.hint("give it a size: `let $x: string[64]`, or cast what is stored")]);
+    }
     environment.last_round = true;
     environment.calls.clear();
     let mut builder = PlanBuilder::default();
@@ -129,17 +133,18 @@ fn script_start(script: &Script) -> Span {
     probe.unwrap_or_default()
 }
 
-/// Lowers again and again until no type widens any more.
-fn settle(script: &Script, actions: &[Action], environment: &mut Environment, info: &dyn KernelInfo) {
+/// Lowers again and again until no type widens any more; returns whether that came to an end.
+fn settle(script: &Script, actions: &[Action], environment: &mut Environment, info: &dyn KernelInfo) -> bool {
     for _ in 0..MOST_ROUNDS {
         environment.changed = false;
         let mut builder = PlanBuilder::default();
         functions::lower(script, environment, info, &mut builder, &mut Vec::new());
         lower_all(actions, environment, info, &mut builder, &mut Vec::new());
         if !environment.changed {
-            break;
+            return true;
         }
     }
+    false
 }
 
 fn declare_maps(script: &Script, environment: &mut Environment, diagnostics: &mut Vec<Diagnostic>) {

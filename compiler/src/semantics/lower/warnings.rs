@@ -91,7 +91,7 @@ impl Lowerer<'_> {
     /// An integer that may not survive an implicit conversion. A literal that does not is an error.
     pub(super) fn warn_conversion(&mut self, value: &Operand, to: &Type, span: Span) {
         let is_huge = value.constant().is_some_and(|constant| constant < 0) && value.ty == Type::U64;
-        if is_huge && is_literal(value) && to.is_signed() {
+        if is_huge && value.flexible && to.is_signed() {
             let message = format!("Type mismatch: {} does not fit {to}", value.constant().unwrap_or(0) as u64);
             self.report(Diagnostic::error("literal-out-of-range", span, message));
         }

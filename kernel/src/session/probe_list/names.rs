@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use probebook_compiler::kernel_info::KERNEL;
-use probebook_compiler::kernel_info::KernelInfo;
+use probebook_compiler::kernel_info::{KERNEL, KernelInfo, Unavailable};
 use probebook_compiler::semantics::nearest::nearest;
 use probebook_compiler::semantics::probes::{self, glob};
 use probebook_compiler::syntax::ast::AttachPoint;
+use probebook_compiler::user_info::UsdtProbe;
 
 /// Types that a wildcard over all types stands for; return probes would show each function twice,
 /// and user probes need a program.
@@ -104,7 +104,7 @@ pub fn of_attach_point(place: &Place, point: &AttachPoint) -> Result<BTreeSet<Li
 /// The probes of one type whose names match.
 fn of_type(place: &Place, ty: &'static str, pattern: &str) -> Result<BTreeSet<Listed>, String> {
     let info = place.info;
-    let failed = |error: probebook_compiler::kernel_info::Unavailable| error.to_string();
+    let failed = |error: Unavailable| error.to_string();
     match ty {
         "interval" | "profile" => Ok(flat(ty, ["hz:", "ms:", "s:", "us:"].into_iter(), pattern)),
         "software" | "hardware" => {
@@ -126,6 +126,7 @@ fn of_type(place: &Place, ty: &'static str, pattern: &str) -> Result<BTreeSet<Li
         }
         "kprobe" | "kretprobe" | "fentry" | "fexit" => kernel_functions(info, ty, pattern).map_err(failed),
         "uprobe" | "uretprobe" => user_functions(place, ty, pattern).map_err(failed),
+        "usdt" => static_probes(place, pattern).map_err(failed),
         _ => Ok(BTreeSet::new()),
     }
 }
@@ -153,11 +154,7 @@ fn targeted<'a>(
 }
 
 /// Functions of the kernel. Kprobes are named with their module only if the pattern has one.
-fn kernel_functions(
-    info: &dyn KernelInfo,
-    ty: &'static str,
-    pattern: &str,
-) -> Result<BTreeSet<Listed>, probebook_compiler::kernel_info::Unavailable> {
+fn kernel_functions(info: &dyn KernelInfo, ty: &'static str, pattern: &str) -> Result<BTreeSet<Listed>, Unavailable> {
     let all = info.kernel_functions()?;
     let is_typed = ty.starts_with('f');
     let (module, function) = match pattern.split_once(':') {
@@ -178,18 +175,11 @@ fn kernel_functions(
 }
 
 /// Functions of binaries; without a binary or a process there are none.
-fn user_functions(
-    place: &Place,
-    ty: &'static str,
-    pattern: &str,
-) -> Result<BTreeSet<Listed>, probebook_compiler::kernel_info::Unavailable> {
+fn user_functions(place: &Place, ty: &'static str, pattern: &str) -> Result<BTreeSet<Listed>, Unavailable> {
     let (binary, function) = pattern.rsplit_once(':').unwrap_or(("*", pattern));
-    if binary == "*" && place.pid.is_none() {
-        return Ok(BTreeSet::new());
-    }
     let function = function.split('+').next().unwrap_or_default();
     let mut found = BTreeSet::new();
-    for path in place.info.resolve_binary(binary, place.pid)? {
+    for path in binaries(place, binary)? {
         // A process also maps what is no program.
         let Ok(known) = place.info.user_binary(&path) else { continue };
         let functions =
@@ -198,6 +188,35 @@ fn user_functions(
         found.extend(functions.map(|symbol| Listed { ty, target: Some(target.clone()), name: symbol.name.clone() }));
     }
     Ok(found)
+}
+
+/// Static probes of binaries, by `binary:provider:name` or `binary:name`.
+fn static_probes(place: &Place, pattern: &str) -> Result<BTreeSet<Listed>, Unavailable> {
+    let parts: Vec<&str> = pattern.split(':').collect();
+    let (binary, provider, name) = match parts.as_slice() {
+        [binary, provider, name] => (*binary, *provider, *name),
+        [binary, name] => (*binary, "*", *name),
+        _ => ("*", "*", pattern),
+    };
+    let mut found = BTreeSet::new();
+    for path in binaries(place, binary)? {
+        // Most binaries have none, and not all can be read.
+        let Ok(known) = place.info.usdt_probes(&path) else { continue };
+        let fits =
+            known.iter().filter(|probe| glob::matches(provider, &probe.provider) && glob::matches(name, &probe.name));
+        let target = |probe: &UsdtProbe| Some(format!("{}:{}", path.display(), probe.provider));
+        found.extend(fits.map(|probe| Listed { ty: "usdt", target: target(probe), name: probe.name.clone() }));
+    }
+    Ok(found)
+}
+
+/// The binaries that a pattern stands for: of `*`, all that the process has mapped, and none without one.
+fn binaries(place: &Place, binary: &str) -> Result<Vec<PathBuf>, Unavailable> {
+    match (binary, place.pid) {
+        ("*" | "", None) => Ok(Vec::new()),
+        ("*" | "", pid) => Ok(place.info.mapped_binaries(pid)),
+        _ => place.info.resolve_binary(binary, place.pid),
+    }
 }
 
 #[cfg(test)]
