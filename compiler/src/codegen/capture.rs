@@ -111,8 +111,12 @@ impl Survey {
     /// Walks statements of a region; `set` holds the variables certainly set in this run of it.
     /// Returns whether control never reaches the end.
     fn block(&mut self, stmts: &[Stmt], region: usize, set: &mut Assigned) -> bool {
-        // What is never reached is generated too, so it is looked at as well.
-        stmts.iter().fold(false, |ends, stmt| self.statement(stmt, region, set) || ends)
+        let mut ends = false;
+        for stmt in stmts {
+            // What is never reached is generated too, so it is looked at as well.
+            ends |= self.statement(stmt, region, set);
+        }
+        ends
     }
 
     /// The same for one statement.
