@@ -13,8 +13,9 @@ use crate::ir::{Expr, Scalar};
 const STRAIGHT_LINE: u32 = 512;
 /// Bytes that one run of such a loop handles.
 const STRIDE: u32 = 64;
-/// That BPF has for values.
-const REGISTERS: u32 = 10;
+/// So are blocks of more pieces: LLVM would keep all of them in registers for the next copy, and run out of
+/// stack for them.
+const MOST_PIECES: u32 = 64;
 
 impl<'ctx> Function<'_, 'ctx, '_> {
     pub fn load(&self, address: PointerValue<'ctx>, ty: Scalar) -> Result<BasicValueEnum<'ctx>> {
@@ -74,14 +75,9 @@ impl<'ctx> Function<'_, 'ctx, '_> {
     }
 
     pub fn copy(&self, to: PointerValue<'ctx>, from: PointerValue<'ctx>, size: u32, align: u32) -> Result<()> {
-        // LLVM would keep what was copied in registers for later copies of it, and run out of stack for them.
-        let is_long = size / piece_width(size, align) > REGISTERS;
         self.in_pieces(size, align, [to, from], |function, width, [to, from]| {
             let piece = function.builder.build_load(width, from, "")?.into_int_value();
             set_alignment(piece.as_instruction(), width)?;
-            if is_long && let Some(load) = piece.as_instruction() {
-                load.set_volatile(true).map_err(|error| CodegenError::malformed(error.to_string()))?;
-            }
             function.store_piece(to, piece)
         })
     }
@@ -123,7 +119,7 @@ impl<'ctx> Function<'_, 'ctx, '_> {
             }
             Ok(())
         };
-        if size <= STRAIGHT_LINE {
+        if size <= STRAIGHT_LINE && size / piece_width(size, align) <= MOST_PIECES {
             return straight(places, 0, size);
         }
         let looped = size - size % STRIDE;
