@@ -5,7 +5,7 @@ VENV := .venv
 TARGET := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
 BINARY := $(TARGET)/release/probebook
 
-.PHONY: help build install demo lab test bench wheel clean setup-build setup-python
+.PHONY: help build install demo lab test test-vm bench wheel clean setup-build setup-python
 
 help:
 	@echo 'make build   the release binary, $(BINARY)'
@@ -40,6 +40,11 @@ lab: install
 # python3 and not the virtual environment's: the first thing that is tested is the setup.
 test:
 	@python3 tools/run-tests
+
+# What needs another kernel than this machine's, under Debian's 6.1 and 6.12 in qemu.
+test-vm:
+	@tools/setup build vm
+	@python3 tools/run-tests rust release vm
 
 bench: install
 	@tools/setup bench
