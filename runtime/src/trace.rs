@@ -20,7 +20,7 @@ use probebook_compiler::plan::{Attach, MapRole, MissingProbes, Plan};
 
 use probebook_compiler::syntax::ast::Span;
 
-use crate::attach::groups::{self, Group};
+use crate::attach::groups;
 use crate::attach::{self, AttachError, Attachment, Doomed, Mechanisms, Reason, Surroundings};
 use crate::events::{
     Actions, Context, Drained, LossCounters, LossReport, MapPrint, Packets, Ring, Severity, Sink, TextSource,
@@ -237,7 +237,7 @@ impl Trace {
     fn attach_all(&mut self, sink: &mut dyn Sink) -> Result<(), AttachError> {
         let shared = Arc::clone(&self.shared);
         let surroundings = Surroundings { system: &shared.system, pid: self.pid(), mechanisms: self.parts.mechanisms };
-        for group in in_order(groups::groups(&self.plan, &self.parts.linking), &self.plan) {
+        for group in groups::in_order(&self.plan, &self.parts.linking) {
             let Some(program) = self.parts.programs.get(group.program) else { continue };
             let Some(kind) = self.plan.programs.get(group.program).map(|program| program.kind) else { continue };
             let linking = self.parts.linking.get(group.program).copied().unwrap_or_default();
@@ -595,17 +595,6 @@ fn waits(attach: &Attach) -> bool {
 /// Whether a probe is run only in a mode of its own.
 fn is_trial(attach: &Attach) -> bool {
     matches!(attach, Attach::Test { .. } | Attach::Bench { .. })
-}
-
-/// The order in which probes are attached, so that actions on one place run in their order: on a function's
-/// trampoline the latest program runs first (`bpf_trampoline_link_prog` in `kernel/bpf/trampoline.c`).
-fn in_order(groups: Vec<Group>, plan: &Plan) -> impl Iterator<Item = Group> {
-    let is_trampoline = |group: &Group| {
-        let probe = group.probes.first().and_then(|index| plan.probes.get(*index));
-        probe.is_some_and(|probe| matches!(probe.attach, Attach::Fentry { .. }))
-    };
-    let (trampolines, others): (Vec<_>, Vec<_>) = groups.into_iter().partition(is_trampoline);
-    others.into_iter().chain(trampolines.into_iter().rev())
 }
 
 /// What becomes of a probe that is not there.

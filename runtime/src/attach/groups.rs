@@ -42,7 +42,7 @@ pub fn linking(plan: &Plan, mechanisms: Mechanisms, of_process: bool, release: (
 }
 
 /// The probes of a plan in their order, those together that one link can hold.
-pub fn groups(plan: &Plan, linking: &[Linking]) -> Vec<Group> {
+fn groups(plan: &Plan, linking: &[Linking]) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     // The group of a program's probes in each file; kernel functions lie in none.
     let mut known: HashMap<(usize, Option<UserPlaces>), usize> = HashMap::new();
@@ -59,6 +59,17 @@ pub fn groups(plan: &Plan, linking: &[Linking]) -> Vec<Group> {
         }
     }
     groups
+}
+
+/// The probes of a plan in the order in which they are attached, so that actions on one place run in their order: on a function's
+/// trampoline the latest program runs first (`bpf_trampoline_link_prog` in `kernel/bpf/trampoline.c`).
+pub fn in_order(plan: &Plan, linking: &[Linking]) -> impl Iterator<Item = Group> {
+    let is_trampoline = |group: &Group| {
+        let probe = group.probes.first().and_then(|index| plan.probes.get(*index));
+        probe.is_some_and(|probe| matches!(probe.attach, Attach::Fentry { .. }))
+    };
+    let (trampolines, others): (Vec<_>, Vec<_>) = groups(plan, linking).into_iter().partition(is_trampoline);
+    others.into_iter().chain(trampolines.into_iter().rev())
 }
 
 /// Attaches a group's probes; if that fails, one by one, to see which of them it is.
