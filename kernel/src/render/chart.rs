@@ -134,10 +134,11 @@ impl Picture<'_> {
         self.line(vec![(x, top), (x, bottom)], AXIS, 1);
     }
 
-    /// A mark below the frame, with its label.
+    /// A mark below the frame, with its label, which stays in the picture.
     pub fn horizontal_tick(&mut self, x: i32, frame: Frame, label: &str) {
         self.line(vec![(x, frame.bottom), (x, frame.bottom + 4)], AXIS, 1);
-        self.text((x, frame.bottom + 14), HPos::Center, Look::Note, label);
+        let last = WIDTH - 2 - text_width(label, Look::Note) / 2;
+        self.text((x.min(last), frame.bottom + 14), HPos::Center, Look::Note, label);
     }
 
     /// A title at the top left of a panel, a remark at its top right.

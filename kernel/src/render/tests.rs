@@ -119,6 +119,22 @@ fn time_series_show_the_wall_clock_and_gaps() {
     assert!(svg.contains(":00:05\n") && svg.contains(":00:15\n"), "round by the clock: {svg}");
 }
 
+#[test]
+fn a_label_at_the_right_edge_stays_in_the_picture() {
+    let interval_ns = 100_000_000;
+    let ty = Type::Aggregate(Aggregate::Tseries { interval_ns, intervals: 20, combine: Combine::Last, signed: true });
+    let points = (0..=10).map(|interval| (interval * interval_ns, Value::Signed(1))).collect();
+    let series = Tseries { interval_ns, intervals: 20, combine: Combine::Last, signed: true, points };
+    let svg = drawn(&map(None, ty, vec![(Value::Null, Value::Tseries(series))]));
+    let document = Document::parse(&svg).expect("XML");
+    let label = document.descendants().find(|node| node.text().is_some_and(|text| text.trim().ends_with(":01.000")));
+    let label = label.expect("the last second's label");
+    assert_eq!(label.attribute("text-anchor"), Some("middle"));
+    let center: i32 = label.attribute("x").and_then(|x| x.parse().ok()).expect("its place");
+    let width = chart::text_width(label.text().unwrap_or_default().trim(), chart::Look::Note);
+    assert!(center + width / 2 < chart::WIDTH, "{center} + {width} / 2");
+}
+
 fn stack(functions: &[&str]) -> Value {
     let frame = |(index, name): (usize, &&str)| Frame {
         address: index as u64,
