@@ -72,7 +72,7 @@ def test_what_is_shown_comes_from_the_system(tour):
     assert "@read_ns[gzip]" in latencies
     assert "@start" not in latencies
     assert "@bytes:" in "".join(displayed(notebook, "sizes"))
-    assert "@written:" in "".join(displayed(notebook, "tseries"))
+    assert "@written_bytes:" in "".join(displayed(notebook, "tseries"))
     assert re.search(r"(random|chacha|blake)", "".join(displayed(notebook, "stacks")))
     assert "/etc/hostname" in "".join(displayed(notebook, "bg") + displayed(notebook, "stop"))
 
