@@ -12,9 +12,11 @@ mod grammar;
 mod items;
 mod literals;
 mod parser;
+mod place;
 mod statements;
 mod types;
 
 pub use attach_points::with_parameters;
 pub use completeness::{Completeness, completeness};
 pub use parser::{parse, parse_after, parse_expression};
+pub use place::{Place, place};

@@ -1,12 +1,13 @@
-//! Completion: probe types and tracepoints outside of actions, functions and maps inside.
+//! Completion: probe types and probes outside of actions; functions, maps and arguments inside.
 
 use probebook_compiler::kernel_info::KernelInfo;
 use probebook_compiler::plan::MapPlan;
 use probebook_compiler::semantics::probes;
 use probebook_compiler::stdlib;
+use probebook_compiler::syntax::{self, Place};
 
 use super::magics::MAGICS;
-use super::{probe_list, tables, words};
+use super::{magics, probe_list, tables, words};
 
 /// What fits at a place, and what it replaces (code points).
 #[derive(Debug, Default, PartialEq)]
@@ -35,14 +36,26 @@ pub fn at(code: &[char], cursor: usize, maps: &[MapPlan], info: &dyn KernelInfo)
         let names = tables::user_maps(maps).map(|name| (format!("@{name}"), "map"));
         return starting(names, &word, start, cursor);
     }
-    if inside_action(code, cursor) {
-        let entries = stdlib::entries().filter(|entry| entry.is_available() && entry.name != "argN");
-        let names = entries
-            .map(|entry| (entry.name.to_string(), if entry.arguments.1 == Some(0) { "builtin" } else { "function" }))
-            .chain(KEYWORDS.iter().map(|word| (word.to_string(), "keyword")));
-        return starting(names, &word, start, cursor);
+    let script = magics::script_before(code, cursor);
+    match (syntax::place(&script, script.len()), words::owner(code, start)) {
+        (Place::Outside, _) => probe(code, cursor, info),
+        (Place::Code { header, .. }, Some(owner)) if owner == "args" => {
+            let arguments = probes::arguments(header, info);
+            let fields = arguments.iter().flat_map(|arguments| &arguments.fields);
+            starting(fields.map(|field| (field.name.clone(), "field")), &word, start, cursor)
+        }
+        // Fields of what only the type checker knows.
+        (Place::Code { .. }, Some(_)) | (Place::Text, _) => Found { start, end: cursor, ..Found::default() },
+        (Place::Code { .. }, None) => starting(names(), &word, start, cursor),
     }
-    probe(code, cursor, info)
+}
+
+/// What expressions and statements begin with.
+fn names() -> impl Iterator<Item = (String, &'static str)> {
+    stdlib::entries()
+        .filter(|entry| entry.is_available() && entry.name != "argN")
+        .map(|entry| (entry.name.to_string(), if entry.arguments.1 == Some(0) { "builtin" } else { "function" }))
+        .chain(KEYWORDS.iter().map(|word| (word.to_string(), "keyword")))
 }
 
 fn starting(names: impl Iterator<Item = (String, &'static str)>, word: &str, start: usize, end: usize) -> Found {
@@ -68,39 +81,4 @@ fn probe(code: &[char], cursor: usize, info: &dyn KernelInfo) -> Found {
         .take(MOST_PROBES)
         .map(|name| (name, "probe"));
     Found { matches: matches.collect(), start, end: cursor }
-}
-
-/// Whether a place lies between the braces of an action, or in a predicate.
-fn inside_action(code: &[char], cursor: usize) -> bool {
-    let mut depth = 0usize;
-    let mut quoted = false;
-    let mut escaped = false;
-    for c in code.iter().take(cursor) {
-        match c {
-            _ if escaped => escaped = false,
-            '\\' if quoted => escaped = true,
-            '"' => quoted = !quoted,
-            '{' if !quoted => depth += 1,
-            '}' if !quoted => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    depth > 0
-}
-
-#[cfg(test)]
-mod tests {
-    use super::inside_action;
-
-    fn inside(text: &str) -> bool {
-        let code: Vec<char> = text.chars().collect();
-        inside_action(&code, code.len())
-    }
-
-    #[test]
-    fn actions_lie_between_braces() {
-        assert!(inside("begin { pri"));
-        assert!(!inside("begin { } trac"));
-        assert!(inside("begin { printf(\"}\"); pri"));
-    }
 }

@@ -103,6 +103,12 @@ pub fn parse(text: &str) -> Result<Cell, String> {
     Ok(cell)
 }
 
+/// The script up to the cursor, magics blanked out.
+pub fn script_before(code: &[char], cursor: usize) -> String {
+    let text: String = code.get(..cursor).unwrap_or_default().iter().collect();
+    parse(&text).map_or(text, |cell| cell.script)
+}
+
 /// The first line without its end, and what follows.
 fn next_line(text: &str) -> Option<(&str, &str)> {
     match text.split_once('\n') {

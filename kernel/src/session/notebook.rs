@@ -240,7 +240,7 @@ impl Interpreter for Notebook {
                 let (_, usage, what) = magics::MAGICS.iter().find(|(magic, ..)| *magic == word)?;
                 format!("{usage}\n\n{what}")
             }
-            None => documentation::plain(&word)?,
+            None => documentation::at(&code, cursor, self.session.system())?,
         };
         Some(MimeBundle::text(text))
     }

@@ -30,7 +30,7 @@ use crate::semantics::environment::Environment;
 use crate::semantics::nearest::nearest;
 use crate::syntax::{
     self,
-    ast::{AttachPoint, Span},
+    ast::{AttachPoint, Item, SourceId, Span},
 };
 use crate::types::{AddressSpace, StructField, StructType, Type};
 use crate::user_info::UsdtLocation;
@@ -218,6 +218,20 @@ pub fn expand(
     }
 }
 
+/// What `args` holds in the action of the first of these attach points, as far as the system knows
+/// them; `header` is what stands before an action.
+pub fn arguments(header: &str, info: &dyn KernelInfo) -> Option<Arc<StructType>> {
+    let script = syntax::parse(&format!("{header} {{}}"), SourceId::default()).ok()?;
+    let point = script.items.iter().find_map(|item| match item {
+        Item::Probe(probe) => probe.attach_points.first(),
+        _ => None,
+    })?;
+    match expand(point, &Environment::default(), info, None).ok()?.into_iter().next()?.context.arguments {
+        Arguments::Tracepoint(fields) | Arguments::Words(fields) => Some(fields),
+        _ => None,
+    }
+}
+
 impl Request<'_> {
     fn error(&self, id: &'static str, message: impl Into<String>) -> Box<Diagnostic> {
         Box::new(Diagnostic::error(id, self.point.span, message))
@@ -280,6 +294,21 @@ impl Request<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::semantics::fake::FakeKernel;
+
+    #[test]
+    fn arguments_are_those_of_the_first_attach_point() {
+        let format = "\tfield:int common_pid;\toffset:4;\tsize:4;\tsigned:1;\n\n\tfield:int fd;\toffset:8;\tsize:4;\tsigned:1;\n";
+        let info = FakeKernel { tracepoints: vec![("a".into(), "b".into(), format.into())], ..FakeKernel::default() };
+        let names = |header| {
+            let fields = arguments(header, &info)?.fields.clone();
+            Some(fields.into_iter().map(|field| field.name).collect::<Vec<_>>())
+        };
+        assert!(names("tracepoint:a:b, begin").is_some_and(|names| names.contains(&"fd".to_string())));
+        assert_eq!(names("tracepoint:a:c"), None);
+        assert_eq!(names("begin"), None);
+        assert_eq!(names("macro f(x)"), None);
+    }
 
     #[test]
     fn probe_types_are_found_by_every_name() {
