@@ -15,7 +15,7 @@ const TICK: Duration = Duration::from_millis(20);
 /// what it has started.
 pub fn run(script: &str, mut output: impl FnMut(&[u8]), is_interrupted: impl Fn() -> bool) -> io::Result<()> {
     let (reader, writer) = io::pipe()?;
-    let mut command = Command::new("sh");
+    let mut command = Command::new("/bin/sh");
     command.arg("-c").arg(script).stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer).process_group(0);
     let mut child = command.spawn()?;
     // Holds the pipe's writing ends, which must be closed for the reader to see the end.

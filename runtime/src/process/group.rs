@@ -32,7 +32,7 @@ impl Leash {
     }
 
     fn new(target: i32) -> io::Result<Leash> {
-        let mut guard = Command::new("sh");
+        let mut guard = Command::new("/bin/sh");
         // In a group of its own: the terminal's Ctrl-C is not for the guard.
         guard.args(["-c", GUARD, "sh", &target.to_string()]).process_group(0);
         guard.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -68,7 +68,7 @@ mod tests {
 
     /// A shell and its child; the child's number.
     fn family() -> (Child, u32) {
-        let mut command = Command::new("sh");
+        let mut command = Command::new("/bin/sh");
         command.args(["-c", "sleep 600 & echo $!; wait"]).process_group(0).stdout(Stdio::piped());
         let mut shell = command.spawn().unwrap();
         let mut line = String::new();
