@@ -11,7 +11,7 @@ use std::thread;
 
 use blazesym::Pid;
 use blazesym::symbolize::source::{Elf, Process, Source};
-use blazesym::symbolize::{CodeInfo, Input, Sym, Symbolized, Symbolizer};
+use blazesym::symbolize::{CodeInfo, InlinedFn, Input, Sym, Symbolized, Symbolizer};
 
 use super::Show;
 use super::processes::{Found, Place, Processes};
@@ -142,7 +142,15 @@ fn frame_symbol(sym: &Sym<'_>, module: &Path) -> FrameSymbol {
         offset: sym.offset as u64,
         module: module.display().to_string(),
         location: sym.code_info.as_deref().map(location),
-        inlined: sym.inlined.iter().map(|inlined| inlined.name.clone().into_owned()).collect(),
+        // blazesym has the outermost first.
+        inlined: sym.inlined.iter().rev().map(inlined).collect(),
+    }
+}
+
+fn inlined(function: &InlinedFn<'_>) -> String {
+    match &function.code_info {
+        Some(code) => format!("{}@{}", function.name, location(code)),
+        None => function.name.clone().into_owned(),
     }
 }
 
