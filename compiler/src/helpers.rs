@@ -57,3 +57,8 @@ pub const ALL: &[Known] = &[
     known(Helper::SKB_OUTPUT, "skb_output", "skboutput()"),
     known(Helper::D_PATH, "d_path", "path()"),
 ];
+
+/// What a helper is called.
+pub fn name(helper: Helper) -> &'static str {
+    ALL.iter().find(|known| known.id == helper).map_or("unknown", |known| known.name)
+}

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::c_compiler::{CCompiler, NoCompiler};
 use crate::files::{Files, NoFiles};
+use crate::plan::ProgramKind;
 use crate::types::{EnumType, StructType, Type};
 use crate::user_info::UserInfo;
 
@@ -59,6 +60,9 @@ pub trait KernelInfo: UserInfo + Send + Sync {
     fn describes_function(&self, module: &str, function: &str) -> bool {
         self.function_prototype(module, function).is_some()
     }
+
+    /// Whether programs of a kind may call a function of the kernel proper (a kfunc).
+    fn may_call(&self, function: &str, kind: ProgramKind) -> bool;
 
     /// Names of the kernel's iterators, sorted.
     fn iterators(&self) -> Result<Arc<Vec<String>>, Unavailable>;

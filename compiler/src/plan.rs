@@ -3,6 +3,7 @@
 //! A plan holds no file descriptors and no addresses of this boot beyond those that the script
 //! names, so it can be cached, sent to another process, or looked at in a test.
 
+use crate::ir::Helper;
 use crate::syntax::ast::Span;
 use crate::types::Type;
 
@@ -217,6 +218,8 @@ pub enum MapRole {
     Stacks { user: bool, limit: u32, build_ids: bool },
     /// The ring buffer of this cell.
     Events,
+    /// A ring buffer for errors alone: for those that find the other one full.
+    Errors,
     /// One buffer for each CPU, for packets: `bpf_skb_output` writes to no other kind.
     Packets,
     /// [`Control`] of this cell, in user-mappable memory.
@@ -349,10 +352,12 @@ pub enum EventPlan {
         format: String,
         arguments: Vec<Type>,
     },
-    /// A run-time warning, such as a failed `delete`: an `i64` return value.
+    /// A run-time warning, such as a failed `delete`: an `i64`, what the helper returned if one failed.
     RuntimeError {
+        /// Empty if the error number says all.
         message: String,
-        span: Span,
+        helper: Option<Helper>,
+        origin: Origin,
     },
 }
 
@@ -361,9 +366,23 @@ pub enum EventPlan {
 pub enum Stream {
     Stdout,
     /// `warnf`: stderr, with the position.
-    Warning(Span),
+    Warning(Origin),
     /// `errorf`: stderr, with the position.
-    Error(Span),
+    Error(Origin),
+}
+
+/// Where in the script something comes from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    pub span: Span,
+    /// The calls of macros that it was expanded from, the innermost first.
+    pub calls: Vec<Span>,
+}
+
+impl From<Span> for Origin {
+    fn from(span: Span) -> Origin {
+        Origin { span, calls: Vec::new() }
+    }
 }
 
 /// What was lost, as told to the user.
@@ -398,6 +417,8 @@ pub struct Settings {
     pub log_size: u32,
     pub lazy_symbolication: bool,
     pub cache_user_symbols: SymbolCache,
+    /// The map, without `@`, that is read in place of the kernel's clocks.
+    pub clock_map: Option<String>,
     pub unstable: UnstableFeatures,
 }
 
@@ -475,6 +496,7 @@ impl Default for Settings {
             log_size: 1_000_000,
             lazy_symbolication: true,
             cache_user_symbols: SymbolCache::default(),
+            clock_map: None,
             unstable: UnstableFeatures::default(),
         }
     }

@@ -144,8 +144,8 @@ pub enum Combine {
     Sum,
 }
 
-/// `{u64 value; u64 meta; u64 epoch}`: for `avg` meta counts, for `last` it is the time stamp; the
-/// epoch is nanoseconds since 1970 divided by the interval, and 0 marks an unused slot.
+/// `{u64 value; u64 meta; u64 epoch + 1}`: for `avg` meta counts, for `last` it is the time stamp; the
+/// epoch is nanoseconds since 1970 divided by the interval. 0 in its place marks an unused slot.
 pub const TSERIES_SLOT_SIZE: u32 = 24;
 
 /// `{i64 stack id; u32 pid; u32 frames}`: the id names an entry of the session's stack map for

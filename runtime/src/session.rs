@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use probebook_compiler::plan::{MapPlan, MapRole, Plan};
 
 use crate::attach::{self, AttachError, Mechanisms, Reaper, groups};
-use crate::events::{ActionError, Actions, LossCounters, PacketError, Packets, Ring, ring_size};
+use crate::events::{ActionError, Actions, ERROR_BYTES, LossCounters, PacketError, Packets, Ring, ring_size};
 use crate::loader::child::HeldChild;
 use crate::loader::control::ControlPage;
 use crate::loader::object::Numbers;
@@ -157,7 +157,9 @@ impl Session {
             packets: find(&prepared, &MapRole::Packets)
                 .map(|map| Packets::new(&plan, map, &self.shared.system.online_cpus()))
                 .transpose()?,
-            ring: find(&prepared, &MapRole::Events).map(|map| Ring::new(map)).transpose()?,
+            ring: find(&prepared, &MapRole::Events)
+                .map(|map| Ring::new(map, find(&prepared, &MapRole::Errors).map(Arc::as_ref)))
+                .transpose()?,
             control: find(&prepared, &MapRole::Control)
                 .map(|map| ControlPage::new(map.as_fd()))
                 .transpose()
@@ -262,11 +264,16 @@ fn formats(plan: &Plan) -> Formats {
     }
 }
 
-/// A plan's maps; the compiler leaves the size of the ring buffer to us.
+/// A plan's maps; the compiler leaves the sizes of ring buffers to us.
 fn sized(plan: &Plan) -> Vec<MapPlan> {
     let mut maps = plan.maps.clone();
-    let size = ring_size(plan.settings.ring_buffer_pages, plan.bursts);
-    maps.iter_mut().filter(|map| map.role == MapRole::Events).for_each(|map| map.max_entries = size);
+    for map in &mut maps {
+        match map.role {
+            MapRole::Events => map.max_entries = ring_size(plan.settings.ring_buffer_pages, plan.bursts),
+            MapRole::Errors => map.max_entries = ERROR_BYTES,
+            _ => {}
+        }
+    }
     maps
 }
 

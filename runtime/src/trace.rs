@@ -294,7 +294,9 @@ impl Trace {
 
     /// What the trace is doing, without waiting for it.
     pub fn status(&mut self) -> Status {
-        if let Some(request) = self.exit_request() {
+        if let Some(request) = self.exit_request()
+            && self.iterators.are_done()
+        {
             self.summary.exit = Some(request);
             return Status::Exited(request);
         }

@@ -152,6 +152,14 @@ def test_cursors_count_code_points(kernel):
     assert beyond["cursor_end"] <= 3
 
 
+def test_inspection_tells_signature_example_and_requirements(kernel):
+    code = "uprobe:/bin/bash:readline { signal"
+    reply = kernel.ask("inspect_request", {"code": code, "cursor_pos": len(code), "detail_level": 0})
+    text = reply["data"]["text/plain"]
+    for part in ("void signal(const string sig)", "Example:", "Unsafe: needs %unsafe on", "Works in: kprobe"):
+        assert part in text, text
+
+
 def test_a_map_printed_again_and_again_updates_its_display(kernel):
     code = "interval:ms:50 { @ticks = count(); print(@ticks); } interval:ms:600 { exit(); }"
     run = kernel.run(code)

@@ -34,6 +34,7 @@ const VARIABLES: &[(&str, Setter)] = &[
     ("missing_probes", |s, v| missing_probes(v).map(|m| s.missing_probes = m)),
     ("stack_mode", |s, v| stack_mode(v).map(|m| s.stack_mode = m)),
     ("cache_user_symbols", |s, v| symbol_cache(v).map(|cache| s.cache_user_symbols = cache)),
+    ("dummy_ts_map", |s, v| map_name(v).map(|name| s.clock_map = Some(name))),
     ("lazy_symbolication", |s, v| boolean(v).map(|b| s.lazy_symbolication = b)),
     // Symbols come from one library here, which is always there.
     ("use_blazesym", |_, v| boolean(v).map(|_| ())),
@@ -202,6 +203,15 @@ fn symbol_cache(value: &ConfigValue) -> Result<SymbolCache, String> {
         "1" => SymbolCache::Automatic,
         _ => SymbolCache::None,
     })
+}
+
+/// `@name`, without the `@`.
+fn map_name(value: &ConfigValue) -> Result<String, String> {
+    let text = shown(value);
+    match text.strip_prefix('@') {
+        Some(name) => Ok(name.to_string()),
+        None => Err(format!("expecting a map, such as @ts, got {text}")),
+    }
 }
 
 fn unstable(value: &ConfigValue) -> Result<Unstable, String> {

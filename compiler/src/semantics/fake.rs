@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::kernel_info::{BpfFunction, KernelInfo, Prototype, Unavailable};
+use crate::plan::ProgramKind;
 use crate::types::{EnumType, StructType, Type};
 use crate::user_info::{Boundary, Parameter, UsdtProbe, UserBinary, UserInfo, UserSymbol};
 
@@ -44,6 +45,10 @@ impl KernelInfo for FakeKernel {
 
     fn function_prototype(&self, _: &str, _: &str) -> Option<Prototype> {
         None
+    }
+
+    fn may_call(&self, _: &str, _: ProgramKind) -> bool {
+        false
     }
 
     fn iterators(&self) -> Result<Arc<Vec<String>>, Unavailable> {

@@ -104,6 +104,11 @@ impl PlanBuilder {
         self.singleton(MapRole::Events, MapKind::RingBuffer, 0, 0, 0)
     }
 
+    /// Where errors go that find the ring buffer full.
+    pub fn error_buffer(&mut self) -> MapIndex {
+        self.singleton(MapRole::Errors, MapKind::RingBuffer, 0, 0, 0)
+    }
+
     /// Grows with the losses; see [`PlanBuilder::finish`].
     pub fn counters(&mut self) -> MapIndex {
         self.singleton(MapRole::Counters, MapKind::PerCpuArray, 4, 8, 1)

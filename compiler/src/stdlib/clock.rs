@@ -1,9 +1,10 @@
 //! Time: clocks, time stamps, and how they are written.
 
+use crate::diagnostics::Diagnostic;
 use crate::ir::{Expr as Ir, Helper, Op, Scalar};
-use crate::plan::EventPlan;
+use crate::plan::{Control, EventPlan};
 use crate::semantics::lower::{Lowered, Lowerer, Operand};
-use crate::syntax::ast::{Expr, ExprKind, TypeOrExpr};
+use crate::syntax::ast::{Expr, ExprKind, Span, TypeOrExpr};
 use crate::types::Type;
 
 use super::{CallSite, Entry, Lower, Mode};
@@ -20,7 +21,7 @@ pub const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "elapsed",
-        signatures: &["uint64 elapsed"],
+        signatures: &["uint64 elapsed()", "uint64 elapsed"],
         documentation: "Nanoseconds since the cell or script started.",
         example: "interval:s:1 { printf(\"%d\\n\", elapsed); }",
         lower: Lower::Value(elapsed),
@@ -28,7 +29,7 @@ pub const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "jiffies",
-        signatures: &["uint64 jiffies"],
+        signatures: &["uint64 jiffies()", "uint64 jiffies"],
         documentation: "The kernel's jiffies.",
         example: "begin { printf(\"%d\\n\", jiffies); }",
         kernel: Some("5.9"),
@@ -69,29 +70,53 @@ fn nsecs(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
         },
         _ => "",
     };
-    let helper = match clock {
-        "boot" => Helper::KTIME_GET_BOOT_NS,
-        "monotonic" => Helper::KTIME_GET_NS,
-        "tai" => Helper::KTIME_GET_TAI_NS,
-        "sw_tai" => return Ok(software_tai(lowerer, call)),
+    let (helper, ahead) = match clock {
+        "boot" => (Helper::KTIME_GET_BOOT_NS, None),
+        "monotonic" => (Helper::KTIME_GET_NS, None),
+        "tai" => (Helper::KTIME_GET_TAI_NS, None),
+        // For kernels that cannot read that clock in BPF, the runtime measures how far it is ahead.
+        "sw_tai" => (Helper::KTIME_GET_BOOT_NS, Some(Control::TAI_OFFSET)),
         _ => return Err(lowerer.error("invalid-argument", call.span, "nsecs() takes monotonic, boot, tai or sw_tai")),
     };
-    let value = lowerer.helper(helper, vec![]);
+    let value = now(lowerer, helper, ahead, call.span)?;
     Ok(Operand::scalar(Type::U64, value, call.span))
 }
 
-/// The TAI clock for kernels that cannot read it in BPF: the runtime measures how far it is ahead.
-fn software_tai(lowerer: &mut Lowerer, call: &CallSite) -> Operand {
+/// Nanoseconds of a clock. `ahead`: where the control map says how far that is ahead of what the
+/// helper gives.
+pub fn now(lowerer: &mut Lowerer, helper: Helper, ahead: Option<u32>, span: Span) -> Lowered<Ir> {
+    if let Some(map) = lowerer.env.settings.clock_map.clone() {
+        return clock_of_script(lowerer, &map, span);
+    }
+    let now = lowerer.helper(helper, vec![]);
+    let Some(offset) = ahead else { return Ok(now) };
     let control = lowerer.plan.control();
-    let ahead = Ir::load(Scalar::I64, Ir::MapValue { map: control, offset: crate::plan::Control::TAI_OFFSET });
-    let now = lowerer.helper(Helper::KTIME_GET_BOOT_NS, vec![]);
-    let value = lowerer.bind(Scalar::I64, Ir::binary(Op::Add, now, ahead));
-    Operand::scalar(Type::U64, value, call.span)
+    let ahead = Ir::load(Scalar::I64, Ir::MapValue { map: control, offset });
+    Ok(lowerer.bind(Scalar::I64, Ir::binary(Op::Add, now, ahead)))
+}
+
+/// The time that the script itself keeps in a map (`dummy_ts_map`), so that it comes out the same
+/// whenever it runs.
+fn clock_of_script(lowerer: &mut Lowerer, map: &str, span: Span) -> Lowered<Ir> {
+    if !lowerer.env.maps.contains_key(map) {
+        let message = format!("@{map}, which is the clock (dummy_ts_map), is not a map of this script");
+        return Err(lowerer.error("undefined-map", span, message));
+    }
+    let time = lowerer.read_map(map, None, span)?;
+    match &time.ty {
+        Type::Void => Ok(Ir::int(0)),
+        Type::Integer { signed: false, .. } => lowerer.register(time),
+        other => {
+            let message = format!("@{map}, which is the clock (dummy_ts_map), holds {other}");
+            let diagnostic = Diagnostic::error("type-mismatch", span, message);
+            Err(lowerer.report(diagnostic.hint("a clock is an unsigned integer: @ts = (uint64)0")))
+        }
+    }
 }
 
 fn elapsed(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
     let control = lowerer.plan.control();
-    let start = Ir::load(Scalar::I64, Ir::MapValue { map: control, offset: crate::plan::Control::START });
+    let start = Ir::load(Scalar::I64, Ir::MapValue { map: control, offset: Control::START });
     let now = lowerer.helper(Helper::KTIME_GET_BOOT_NS, vec![]);
     let value = lowerer.bind(Scalar::I64, Ir::binary(Op::Sub, now, start));
     Ok(Operand::scalar(Type::U64, value, call.span))
@@ -131,7 +156,7 @@ fn strftime(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
     // Formatted times count from boot on, these clocks from 1970 on.
     if matches!(clock, Some("tai" | "sw_tai")) {
         let control = lowerer.plan.control();
-        let boot = Ir::load(Scalar::I64, Ir::MapValue { map: control, offset: crate::plan::Control::BOOT_TIME });
+        let boot = Ir::load(Scalar::I64, Ir::MapValue { map: control, offset: Control::BOOT_TIME });
         value = lowerer.bind(Scalar::I64, Ir::binary(Op::Sub, value, boot));
     }
     let format = lowerer.plan.time_format(&format);

@@ -1,7 +1,7 @@
 //! Ending the script.
 
 use crate::ir::{Conversion, Expr as Ir, Scalar, Stmt};
-use crate::plan::{Control, EventPlan, Stream};
+use crate::plan::{Control, EventPlan, ProgramKind, Stream};
 use crate::semantics::format_string;
 use crate::semantics::lower::{Lowered, Lowerer, Operand, Repr};
 use crate::types::Type;
@@ -12,7 +12,7 @@ pub const ENTRIES: &[Entry] = &[
     Entry {
         name: "exit",
         signatures: &["void exit([int code])"],
-        documentation: "Ends the cell or script, as an interrupt would: `end` probes run and maps are printed.",
+        documentation: "Ends the cell or script, as an interrupt would: `end` probes run and maps are printed. An iterator goes over everything before that.",
         example: "interval:s:5 { exit(); }",
         mode: Mode::Asynchronous,
         arguments: (0, Some(1)),
@@ -33,7 +33,7 @@ pub const ENTRIES: &[Entry] = &[
         name: "fail",
         signatures: &["void fail(const string fmt, args...)"],
         documentation: "Refuses the script with a message, formatted as by printf from literals, unless the place is found unreachable when it is compiled.",
-        example: "begin { if ($1 < 2) { fail(\"expected more than 1, got %d\", $1); } }",
+        example: "begin { if ($# > 0) { if ($1 < 2) { fail(\"expected more than 1, got %d\", $1); } } }",
         mode: Mode::CompileTime,
         arguments: (1, None),
         lower: Lower::Value(fail),
@@ -60,6 +60,8 @@ fn exit(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
 /// Tells the runtime through the control map, which a full ring buffer cannot delay, closes the
 /// gate for all other probes, and leaves.
 fn leave(lowerer: &mut Lowerer, code: Ir, how: i64) {
+    // After exit(), an iterator goes over everything nevertheless, as in bpftrace.
+    let goes_on = how == EXITED && lowerer.probe.kind == ProgramKind::Iter;
     let control = lowerer.plan.control();
     let mut set = |offset: u32, value: Ir| {
         let address = Ir::MapValue { map: control, offset };
@@ -71,7 +73,9 @@ fn leave(lowerer: &mut Lowerer, code: Ir, how: i64) {
     };
     set(Control::EXIT_CODE, code);
     set(Control::EXIT, Ir::int(how));
-    set(Control::GATE, Ir::int(0));
+    if !goes_on {
+        set(Control::GATE, Ir::int(0));
+    }
     lowerer.emit(Stmt::Return(None));
 }
 
@@ -88,7 +92,8 @@ fn assert(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
         }
         let types = vec![message.ty.clone()];
         let format = "assert failed: %s".to_string();
-        let event = EventPlan::Printf { format, arguments: types.clone(), stream: Stream::Error(call.span) };
+        let event =
+            EventPlan::Printf { format, arguments: types.clone(), stream: Stream::Error(lowerer.origin(call.span)) };
         lowerer.send(event, &[message], &types)?;
         leave(lowerer, Ir::int(1), FAILED);
         Ok(())

@@ -1,6 +1,6 @@
 //! Functions on whole maps and their entries.
 
-use crate::ir::{Expr as Ir, Op, Scalar, Stmt};
+use crate::ir::{Expr as Ir, Helper, Op, Scalar, Stmt};
 use crate::plan::EventPlan;
 use crate::semantics::environment::KeyInfo;
 use crate::semantics::lower::maps::not_null;
@@ -15,7 +15,7 @@ pub const ENTRIES: &[Entry] = &[
         name: "clear",
         signatures: &["void clear(map m)"],
         documentation: "Removes all entries of a map.",
-        example: "interval:s:1 { print(@); clear(@); }",
+        example: "tracepoint:raw_syscalls:sys_enter { @[comm] = count(); } interval:s:1 { print(@); clear(@); }",
         mode: Mode::Asynchronous,
         arguments: (1, Some(1)),
         lower: Lower::Value(|lowerer, call| whole_map(lowerer, call, |map| EventPlan::Clear { map })),
@@ -25,7 +25,7 @@ pub const ENTRIES: &[Entry] = &[
         name: "zero",
         signatures: &["void zero(map m)"],
         documentation: "Sets all values of a map to zero; its keys stay.",
-        example: "interval:s:1 { print(@); zero(@); }",
+        example: "tracepoint:raw_syscalls:sys_enter { @[comm] = count(); } interval:s:1 { print(@); zero(@); }",
         mode: Mode::Asynchronous,
         arguments: (1, Some(1)),
         lower: Lower::Value(|lowerer, call| whole_map(lowerer, call, |map| EventPlan::Zero { map })),
@@ -44,7 +44,7 @@ pub const ENTRIES: &[Entry] = &[
         name: "has_key",
         signatures: &["bool has_key(map m, mapkey k)"],
         documentation: "Whether a map has an entry with this key.",
-        example: "tracepoint:syscalls:sys_exit_read /has_key(@start, tid)/ { @ = hist(nsecs - @start[tid]); }",
+        example: "tracepoint:syscalls:sys_enter_read { @start[tid] = nsecs; } tracepoint:syscalls:sys_exit_read /has_key(@start, tid)/ { @ = hist(nsecs - @start[tid]); }",
         arguments: (2, Some(2)),
         lower: Lower::Value(has_key),
         ..Entry::BASE
@@ -53,7 +53,7 @@ pub const ENTRIES: &[Entry] = &[
         name: "find",
         signatures: &["bool find(map m, mapkey k, variable result)"],
         documentation: "Whether a map has an entry with this key; if so, its value is put into a variable. It saves a second look into the map.",
-        example: "tracepoint:syscalls:sys_exit_read { let $t; if (find(@start, tid, $t)) { @ = hist(nsecs - $t); } }",
+        example: "tracepoint:syscalls:sys_enter_read { @start[tid] = nsecs; } tracepoint:syscalls:sys_exit_read { let $t; if (find(@start, tid, $t)) { @ = hist(nsecs - $t); } }",
         arguments: (3, Some(3)),
         lower: Lower::Value(find),
         ..Entry::BASE
@@ -62,7 +62,7 @@ pub const ENTRIES: &[Entry] = &[
         name: "len",
         signatures: &["int64 len(map m)", "int64 len(ustack stack)", "int64 len(kstack stack)"],
         documentation: "The number of entries of a map, or of frames of a stack.",
-        example: "interval:s:1 { printf(\"%d\\n\", len(@start)); }",
+        example: "tracepoint:syscalls:sys_enter_read { @start[tid] = nsecs; } interval:s:1 { printf(\"%d\\n\", len(@start)); }",
         arguments: (1, Some(1)),
         lower: Lower::Value(len),
         ..Entry::BASE
@@ -151,12 +151,9 @@ fn delete_all(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
 
 /// A discarded result hides that nothing was deleted: say so.
 fn warn_if_missing(lowerer: &mut Lowerer, call: &CallSite, failed: Ir) -> Lowered<()> {
-    let message = "Can't delete map element because it does not exist.".to_string();
-    let event = EventPlan::RuntimeError { message, span: call.span };
-    let (then, sent) = lowerer.nested(|lowerer| {
-        let code = Operand::scalar(Type::I64, failed.clone(), call.span);
-        lowerer.send(event, &[code], &[Type::I64])
-    });
+    let message = "Can't delete map element because it does not exist.";
+    let (then, sent) = lowerer
+        .nested(|lowerer| lowerer.tell_helper_failure(message, Helper::MAP_DELETE_ELEM, failed.clone(), call.span));
     lowerer.emit(Stmt::If { condition: failed.is_nonzero(), then, otherwise: vec![] });
     sent
 }

@@ -8,6 +8,7 @@ mod cgroups;
 mod clock;
 mod control;
 mod debug;
+mod kernel_functions;
 mod maps;
 mod names;
 mod network;
@@ -25,7 +26,9 @@ mod signals;
 mod strings;
 mod symbols;
 mod task;
+mod type_operators;
 
+pub use clock::now;
 pub use process::current_id;
 pub use settings::setting;
 
@@ -73,8 +76,8 @@ pub enum Lower {
     Value(fn(&mut Lowerer, &CallSite) -> Lowered<Operand>),
     /// A map value function.
     Aggregate(fn(&mut Lowerer, &CallSite) -> Lowered<Update>),
-    /// Specified, but not there yet.
-    Planned,
+    /// Never called: the grammar knows it by its name.
+    Grammar,
 }
 
 impl Entry {
@@ -89,13 +92,8 @@ impl Entry {
         probes: &[],
         kernel: None,
         arguments: (0, Some(0)),
-        lower: Lower::Planned,
+        lower: Lower::Grammar,
     };
-
-    /// Whether cells can use it.
-    pub fn is_available(&self) -> bool {
-        !matches!(self.lower, Lower::Planned)
-    }
 
     /// Whether it is assigned to a map.
     pub fn is_aggregate(&self) -> bool {
@@ -131,6 +129,8 @@ const GROUPS: &[&[Entry]] = &[
     names::ENTRIES,
     network::ENTRIES,
     queries::ENTRIES,
+    type_operators::ENTRIES,
+    kernel_functions::ENTRIES,
     signals::ENTRIES,
     symbols::ENTRIES,
     pointers::ENTRIES,

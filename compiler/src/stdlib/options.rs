@@ -109,7 +109,10 @@ fn operand(value: Default, call: &CallSite) -> Operand {
     match value {
         Default::Bool(value) => Operand::scalar(Type::Bool, Ir::int(i64::from(value)), call.span),
         Default::Integer { value, signed: true } => Operand::scalar(Type::I64, Ir::int(value), call.span),
-        Default::Integer { value, signed: false } => Operand::scalar(Type::U64, Ir::int(value), call.span),
+        // Adapts to a signed operand as a literal does.
+        Default::Integer { value, signed: false } => {
+            Operand { flexible: value >= 0, ..Operand::scalar(Type::U64, Ir::int(value), call.span) }
+        }
         Default::Text(text) => text_literal(text, call.span),
     }
 }

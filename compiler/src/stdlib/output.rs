@@ -36,7 +36,7 @@ pub const ENTRIES: &[Entry] = &[
         mode: Mode::Asynchronous,
         arguments: (1, None),
         lower: Lower::Value(|lowerer, call| {
-            let stream = Stream::Error(call.span);
+            let stream = Stream::Error(lowerer.origin(call.span));
             formatted(lowerer, call, |format, arguments| EventPlan::Printf { format, arguments, stream })
         }),
         ..Entry::BASE
@@ -49,7 +49,7 @@ pub const ENTRIES: &[Entry] = &[
         mode: Mode::Asynchronous,
         arguments: (1, None),
         lower: Lower::Value(|lowerer, call| {
-            let stream = Stream::Warning(call.span);
+            let stream = Stream::Warning(lowerer.origin(call.span));
             formatted(lowerer, call, |format, arguments| EventPlan::Printf { format, arguments, stream })
         }),
         ..Entry::BASE
@@ -83,7 +83,7 @@ pub const ENTRIES: &[Entry] = &[
         name: "print",
         signatures: &["void print(T val)", "void print(map m [, int top [, int div]])"],
         documentation: "Prints a value with a newline, or a map: all of it, its `top` largest entries, or with values divided by `div`.",
-        example: "interval:s:1 { print(@, 5); clear(@); }",
+        example: "tracepoint:raw_syscalls:sys_enter { @[comm] = count(); } interval:s:1 { print(@, 5); clear(@); }",
         mode: Mode::Asynchronous,
         arguments: (1, Some(3)),
         lower: Lower::Value(print),

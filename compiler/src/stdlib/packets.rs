@@ -11,7 +11,7 @@ pub const ENTRIES: &[Entry] = &[Entry {
     name: "skboutput",
     signatures: &["int64 skboutput(const string path, struct sk_buff *skb, uint64 length, const uint64 offset)"],
     documentation: "Writes a packet to a pcap file of raw IP packets: its first `length` bytes, without the first `offset` of them (14 leave an Ethernet header out). 0, or a negative error.",
-    example: "fentry:__dev_queue_xmit { skboutput(\"sent.pcap\", args.skb, args.skb.len, 14); }",
+    example: "fentry:__dev_queue_xmit { @[skboutput(\"sent.pcap\", args.skb, args.skb.len, 14)] = count(); }",
     mode: Mode::Asynchronous,
     probes: &["fentry", "fexit", "rawtracepoint"],
     kernel: Some("5.5"),

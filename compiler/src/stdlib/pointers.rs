@@ -8,6 +8,7 @@ use crate::semantics::lower::{Lowered, Lowerer, Operand, Repr};
 use crate::semantics::probes::Arguments;
 use crate::syntax::ast::{ExprKind, TypeOrExpr};
 use crate::types::{AddressSpace, Type};
+use crate::user_info::UserBinary;
 
 use super::symbols::context_word;
 use super::{CallSite, Entry, Lower, Mode};
@@ -45,7 +46,7 @@ pub const ENTRIES: &[Entry] = &[
         signatures: &["T * uaddr(const string sym)"],
         documentation: "The address of a symbol of the traced binary in the current process. `T` is an unsigned integer of the symbol's size, `uint64` if there is none of that size.",
         example: "uprobe:/bin/bash:readline { printf(\"%s\\n\", str(*uaddr(\"ps1_prompt\"))); }",
-        probes: &["uprobe", "uretprobe"],
+        probes: &["uprobe", "uretprobe", "usdt"],
         kernel: Some("6.6 in uretprobes"),
         arguments: (1, Some(1)),
         lower: Lower::Value(user_address),
@@ -84,7 +85,7 @@ pub const ENTRIES: &[Entry] = &[
         name: "write_user",
         signatures: &["bool write_user(T * dst, T * src, uint32 len)"],
         documentation: "Writes `len` bytes of a string or a variable to memory of the current process; whether that worked. It can corrupt the process.",
-        example: "tracepoint:syscalls:sys_enter_openat /comm == \"myapp\"/ { $p = \"/tmp/other\"; write_user(args.filename, $p, 11); }",
+        example: "tracepoint:syscalls:sys_enter_openat /comm == \"myapp\"/ { $p = \"/tmp/other\"; if (write_user(args.filename, $p, 11)) { print(\"redirected\"); } }",
         is_unsafe: true,
         arguments: (3, Some(3)),
         lower: Lower::Value(write_user),
@@ -178,12 +179,17 @@ fn user_address(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
     let Some(argument) = call.arguments.first() else { return Ok(Operand::void(call.span)) };
     let name = lowerer.constant_text(argument, "the name given to uaddr()")?;
     lowerer.probe.depends.set(true);
-    let Arguments::User(function) = lowerer.probe.arguments.clone() else {
-        return Err(lowerer.error("wrong-probe-type", call.span, "uaddr() needs the probe of a function"));
+    let path = match &lowerer.probe.arguments {
+        Arguments::User(function) => function.path.clone(),
+        Arguments::Usdt(site) => site.path.clone(),
+        _ => return Err(lowerer.error("wrong-probe-type", call.span, "uaddr() needs a probe in a user program")),
     };
-    let binary = lowerer.info.user_binary(&function.path).unwrap_or_default();
-    let find = |name: &str| binary.symbols.iter().find(|symbol| symbol.name == name);
-    let (Some(symbol), Some(probed)) = (find(&name), find(&function.symbol)) else {
+    let binary = lowerer.info.user_binary(&path).unwrap_or_default();
+    let symbol = binary.symbols.iter().find(|symbol| symbol.name == name);
+    let (Some(symbol), Some((here, there))) = (symbol, probed_place(lowerer, &binary)) else {
+        if lowerer.env.assume_probes {
+            return Ok(Operand::scalar(Type::pointer(Type::U64, AddressSpace::User), Ir::int(0), call.span));
+        }
         let message = format!("could not find symbol {name} in the traced binary");
         let diagnostic = Diagnostic::error("unknown-symbol", call.span, message);
         let near = crate::semantics::nearest::nearest(&name, binary.symbols.iter().map(|symbol| symbol.name.as_str()));
@@ -192,17 +198,44 @@ fn user_address(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
             None => diagnostic,
         }));
     };
-    let (here, there) = match lowerer.probe.provider {
-        "uprobe" => (pointer_to_instruction(lowerer), (probed.address + function.offset) as i64),
-        _ => (lowerer.helper(Helper::GET_FUNC_IP, vec![Ir::Context]), probed.address as i64),
-    };
-    let distance = Ir::int((symbol.address as i64).wrapping_sub(there));
+    let distance = Ir::binary(Op::Sub, Ir::int(symbol.address as i64), there);
     let address = lowerer.bind(Scalar::I64, Ir::binary(Op::Add, here, distance));
     let to = match symbol.size {
         size @ (1 | 2 | 4) => Type::Integer { bits: size as u8 * 8, signed: false },
         _ => Type::U64,
     };
     Ok(Operand::scalar(Type::pointer(to, AddressSpace::User), address, call.span))
+}
+
+/// Where the probed place lies in memory, and where in its file. `None` if the file's symbols do not tell.
+fn probed_place(lowerer: &mut Lowerer, binary: &UserBinary) -> Option<(Ir, Ir)> {
+    match lowerer.probe.arguments.clone() {
+        Arguments::User(function) => {
+            let probed = binary.symbols.iter().find(|symbol| symbol.name == function.symbol)?;
+            Some(match lowerer.probe.provider {
+                "uprobe" => (pointer_to_instruction(lowerer), Ir::int((probed.address + function.offset) as i64)),
+                _ => (lowerer.helper(Helper::GET_FUNC_IP, vec![Ir::Context]), Ir::int(probed.address as i64)),
+            })
+        }
+        Arguments::Usdt(site) => {
+            let here = pointer_to_instruction(lowerer);
+            let [first, others @ ..] = site.locations.as_slice() else { return None };
+            if others.is_empty() {
+                return Some((here, Ir::int(first.address as i64)));
+            }
+            // The cookie is the place's index.
+            let cookie = lowerer.helper(Helper::GET_ATTACH_COOKIE, vec![Ir::Context]);
+            let there = lowerer.new_var(Scalar::I64);
+            lowerer.emit(Stmt::Set(there, Ir::int(first.address as i64)));
+            for (index, location) in others.iter().enumerate() {
+                let condition = Ir::binary(Op::Eq, cookie.clone(), Ir::int(index as i64 + 1));
+                let then = vec![Stmt::Set(there, Ir::int(location.address as i64))];
+                lowerer.emit(Stmt::If { condition, then, otherwise: Vec::new() });
+            }
+            Some((here, Ir::Var(there)))
+        }
+        _ => None,
+    }
 }
 
 /// The register of the next instruction, from `struct pt_regs`.

@@ -21,7 +21,7 @@ const FUNCTIONS: &[&str] = &["kprobe", "kretprobe", "uprobe", "uretprobe", "fent
 pub const ENTRIES: &[Entry] = &[
     Entry {
         name: "probe",
-        signatures: &["string probe"],
+        signatures: &["string probe()", "string probe"],
         documentation: "The full name of the probe that fired.",
         example: "tracepoint:syscalls:sys_enter_* { @[probe] = count(); }",
         mode: Mode::CompileTime,
@@ -33,7 +33,7 @@ pub const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "func",
-        signatures: &["string func", "ksym_t func"],
+        signatures: &["string func()", "string func", "ksym_t func()", "ksym_t func"],
         documentation: "The name of the function that is traced.",
         example: "uprobe:libc:*alloc { @[func] = count(); }",
         probes: FUNCTIONS,
@@ -50,6 +50,19 @@ pub const ENTRIES: &[Entry] = &[
         ..Entry::BASE
     },
     Entry {
+        name: "ctx",
+        signatures: &["struct T * ctx"],
+        documentation: "What the kernel hands to the program: an iterator's objects (`struct bpf_iter__task`), registers (`struct pt_regs`) in probes at functions, `struct bpf_perf_event_data` where a timer or an event of the machine fires.",
+        example: "iter:task { printf(\"%d %s\\n\", ctx.task.pid, ctx.task.comm); }",
+        lower: Lower::Value(|lowerer, call| {
+            let info = lowerer.context_type(call.span)?;
+            let address = Ir::convert(Conversion::ToInteger, Scalar::I64, Ir::Context);
+            let ty = Type::pointer(Type::Struct(info), AddressSpace::Kernel);
+            Ok(Operand::scalar(ty, address, call.span))
+        }),
+        ..Entry::BASE
+    },
+    Entry {
         name: "argN",
         signatures: &["uint64 arg0, arg1, …"],
         documentation: "The N-th argument of the function or raw tracepoint, counted from 0.",
@@ -60,7 +73,7 @@ pub const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "retval",
-        signatures: &["uint64 retval", "T retval"],
+        signatures: &["uint64 retval()", "uint64 retval", "T retval()", "T retval"],
         documentation: "The value that the traced function returned; in fexit with its type.",
         example: "uretprobe:libc:malloc { @[retval == 0] = count(); }",
         probes: &["kretprobe", "uretprobe", "fexit"],

@@ -29,7 +29,7 @@ pub const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "uid",
-        signatures: &["uint64 uid"],
+        signatures: &["uint64 uid()", "uint64 uid"],
         documentation: "The user ID of the current thread, as seen from the initial namespace.",
         example: "tracepoint:syscalls:sys_enter_execve { @[uid] = count(); }",
         lower: Lower::Value(|lowerer, call| {
@@ -40,7 +40,7 @@ pub const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "gid",
-        signatures: &["uint64 gid"],
+        signatures: &["uint64 gid()", "uint64 gid"],
         documentation: "The group ID of the current thread, as seen from the initial namespace.",
         example: "tracepoint:syscalls:sys_enter_execve { @[gid] = count(); }",
         lower: Lower::Value(|lowerer, call| {
@@ -51,7 +51,7 @@ pub const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "comm",
-        signatures: &["string comm", "string comm(uint32 pid)"],
+        signatures: &["string comm()", "string comm", "string comm(uint32 pid)"],
         documentation: "The name of the current thread (at most 15 bytes), or of the process with a number, as the initial namespace numbers them. That works where the kernel allows `bpf_task_from_pid`: in fentry, fexit, iter and rawtracepoint, and from 6.12 on in most others.",
         example: "tracepoint:raw_syscalls:sys_enter { @[comm] = count(); }",
         arguments: (0, Some(1)),
@@ -60,7 +60,7 @@ pub const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "cgroup",
-        signatures: &["uint64 cgroup"],
+        signatures: &["uint64 cgroup()", "uint64 cgroup"],
         documentation: "The ID of the cgroup (v2) that the current process belongs to.",
         example: "tracepoint:syscalls:sys_enter_openat /cgroup == 1/ { @[comm] = count(); }",
         lower: Lower::Value(|lowerer, call| {
@@ -71,7 +71,7 @@ pub const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "curtask",
-        signatures: &["struct task_struct * curtask"],
+        signatures: &["struct task_struct * curtask()", "struct task_struct * curtask"],
         documentation: "The kernel's `struct task_struct` of the current task.",
         example: "tracepoint:sched:sched_switch { printf(\"%d\\n\", curtask.pid); }",
         lower: Lower::Value(current_task),
@@ -79,7 +79,7 @@ pub const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "cpu",
-        signatures: &["uint32 cpu"],
+        signatures: &["uint32 cpu()", "uint32 cpu"],
         documentation: "The number of the CPU that runs the probe.",
         example: "profile:hz:99 { @[cpu] = count(); }",
         lower: Lower::Value(|lowerer, call| {
@@ -90,7 +90,7 @@ pub const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "numaid",
-        signatures: &["uint32 numaid"],
+        signatures: &["uint32 numaid()", "uint32 numaid"],
         documentation: "The number of the NUMA node that runs the probe.",
         example: "profile:hz:99 { @[numaid] = count(); }",
         lower: Lower::Value(|lowerer, call| {
@@ -101,7 +101,7 @@ pub const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "ncpus",
-        signatures: &["uint64 ncpus"],
+        signatures: &["uint64 ncpus()", "uint64 ncpus"],
         documentation: "The number of CPUs.",
         example: "begin { printf(\"%d\\n\", ncpus); }",
         mode: Mode::CompileTime,
@@ -113,7 +113,7 @@ pub const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "rand",
-        signatures: &["uint32 rand"],
+        signatures: &["uint32 rand()", "uint32 rand"],
         documentation: "A pseudo-random number.",
         example: "interval:ms:10 { @ = hist(rand % 100); }",
         lower: Lower::Value(|lowerer, call| {
@@ -234,7 +234,11 @@ fn comm_of(lowerer: &mut Lowerer, call: &CallSite, pid: &TypeOrExpr) -> Lowered<
         bytes.resize(COMM as usize, 0);
         lowerer.emit(Stmt::Bytes { to: slot.clone(), bytes, align: 8 });
         let format = "No such process (pid=%d)".to_string();
-        let event = EventPlan::Printf { format, arguments: vec![Type::I64], stream: Stream::Warning(call.span) };
+        let event = EventPlan::Printf {
+            format,
+            arguments: vec![Type::I64],
+            stream: Stream::Warning(lowerer.origin(call.span)),
+        };
         lowerer.send(event, &[Operand::scalar(Type::I64, pid.clone(), call.span)], &[Type::I64])
     });
     warned?;

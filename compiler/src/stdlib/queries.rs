@@ -80,7 +80,7 @@ pub const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "probetype",
-        signatures: &["string probetype"],
+        signatures: &["string probetype()", "string probetype"],
         documentation: "The type of the probe that fired: `kprobe`, `tracepoint`; `special` for `begin` and `end`.",
         example: "tracepoint:syscalls:sys_enter_read, profile:hz:9 { @[probetype] = count(); }",
         mode: Mode::CompileTime,

@@ -29,7 +29,7 @@ pub const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "default_str_length",
-        signatures: &["uint64 default_str_length"],
+        signatures: &["uint64 default_str_length()", "uint64 default_str_length"],
         documentation: "The room for a string that is read without a length: the setting `max_strlen`.",
         example: "begin { print(default_str_length); }",
         mode: Mode::CompileTime,

@@ -71,7 +71,8 @@ fn send(lowerer: &mut Lowerer, call: &CallSite, helper: Helper) -> Lowered<Opera
     let (then, delivered) = lowerer.nested(|lowerer| deliver(lowerer, call, helper, number.clone()));
     delivered?;
     let format = format!("{}() expects an integer between 1 and {LAST} (inclusive). Got %d", call.name);
-    let event = EventPlan::Printf { format, arguments: vec![Type::I64], stream: Stream::Error(call.span) };
+    let event =
+        EventPlan::Printf { format, arguments: vec![Type::I64], stream: Stream::Error(lowerer.origin(call.span)) };
     let (otherwise, sent) = lowerer.nested(|lowerer| {
         let number = Operand::scalar(Type::I64, number.clone(), call.span);
         lowerer.send(event, &[number], &[Type::I64])
@@ -109,7 +110,8 @@ fn known_number(lowerer: &mut Lowerer, call: &CallSite, operand: &Operand) -> Lo
 fn deliver(lowerer: &mut Lowerer, call: &CallSite, helper: Helper, number: Ir) -> Lowered<()> {
     let result = lowerer.helper(helper, vec![number]);
     let format = "signal call failed with error %d".to_string();
-    let event = EventPlan::Printf { format, arguments: vec![Type::I64], stream: Stream::Warning(call.span) };
+    let event =
+        EventPlan::Printf { format, arguments: vec![Type::I64], stream: Stream::Warning(lowerer.origin(call.span)) };
     let (then, sent) = lowerer.nested(|lowerer| {
         let code = Operand::scalar(Type::I64, result.clone(), call.span);
         lowerer.send(event, &[code], &[Type::I64])

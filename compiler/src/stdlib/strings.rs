@@ -43,7 +43,9 @@ pub fn read_string(lowerer: &mut Lowerer, to: Ir, size: Ir, from: Ir, space: Add
         AddressSpace::User => Helper::PROBE_READ_USER_STR,
         _ => Helper::PROBE_READ_KERNEL_STR,
     };
-    lowerer.helper(helper, vec![to, size, from])
+    let length = lowerer.helper(helper, vec![to, size, from]);
+    lowerer.check_read(helper, &length);
+    length
 }
 
 fn str(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
@@ -214,7 +216,8 @@ fn read_bytes(lowerer: &mut Lowerer, data: &Operand, target: Ir, size: Ir, capac
         AddressSpace::User => Helper::PROBE_READ_USER,
         _ => Helper::PROBE_READ_KERNEL,
     };
-    lowerer.helper(helper, vec![target, size, address]);
+    let result = lowerer.helper(helper, vec![target, size, address]);
+    lowerer.check_read(helper, &result);
     Ok(())
 }
 

@@ -12,7 +12,7 @@ use super::{CallSite, Entry, Lower, Mode};
 pub const ENTRIES: &[Entry] = &[
     Entry {
         name: "kstack",
-        signatures: &["kstack_t kstack([StackMode mode, ][int limit])"],
+        signatures: &["kstack_t kstack([StackMode mode, ][int limit])", "kstack_t kstack"],
         documentation: "The kernel stack, innermost frame first; modes are bpftrace, perf, raw and build_id.",
         example: "profile:hz:99 { @[kstack] = count(); }",
         arguments: (0, Some(2)),
@@ -21,7 +21,7 @@ pub const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "ustack",
-        signatures: &["ustack_t ustack([StackMode mode, ][int limit])"],
+        signatures: &["ustack_t ustack([StackMode mode, ][int limit])", "ustack_t ustack"],
         documentation: "The user stack, innermost frame first, by frame pointers; modes are bpftrace, perf, raw and build_id (each file's build ID, and the place in the file).",
         example: "profile:hz:99 { @[ustack] = count(); }",
         arguments: (0, Some(2)),
@@ -182,6 +182,7 @@ fn per_cpu_address(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
     let [name, cpu @ ..] = call.arguments else { return Ok(Operand::void(call.span)) };
     let name = lowerer.constant_text(name, "the name given to percpu_kaddr()")?;
     let addresses = lowerer.info.kernel_symbol(&name).zip(lowerer.info.kernel_symbol("__per_cpu_offset"));
+    let addresses = addresses.or(lowerer.env.assume_probes.then_some((0, 0)));
     let Some((symbol, table)) = addresses else {
         let message = format!("the kernel does not tell the address of the per-CPU symbol {name}");
         let diagnostic = Diagnostic::error("unknown-symbol", call.span, message);

@@ -12,7 +12,7 @@ use super::{CallSite, Entry, Lower, Mode};
 pub const ENTRIES: &[Entry] = &[
     Entry {
         name: "ppid",
-        signatures: &["uint32 ppid", "uint32 ppid(struct task_struct * task)"],
+        signatures: &["uint32 ppid()", "uint32 ppid", "uint32 ppid(struct task_struct * task)"],
         documentation: "The process ID of the parent of a task's process, as seen from the initial namespace; of the current task unless another is given.",
         example: "tracepoint:syscalls:sys_enter_execve { @[ppid] = count(); }",
         arguments: (0, Some(1)),
@@ -21,7 +21,7 @@ pub const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "pcomm",
-        signatures: &["string pcomm", "string pcomm(struct task_struct * task)"],
+        signatures: &["string pcomm()", "string pcomm", "string pcomm(struct task_struct * task)"],
         documentation: "The name of the task's parent.",
         example: "tracepoint:syscalls:sys_enter_execve { @[pcomm] = count(); }",
         arguments: (0, Some(1)),
@@ -30,7 +30,7 @@ pub const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "leader_tid",
-        signatures: &["uint32 leader_tid", "uint32 leader_tid(struct task_struct * task)"],
+        signatures: &["uint32 leader_tid()", "uint32 leader_tid", "uint32 leader_tid(struct task_struct * task)"],
         documentation: "The thread ID of the leader of a task's thread group.",
         example: "tracepoint:raw_syscalls:sys_enter { @[leader_tid] = count(); }",
         arguments: (0, Some(1)),
@@ -39,7 +39,7 @@ pub const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "leader_comm",
-        signatures: &["string leader_comm", "string leader_comm(struct task_struct * task)"],
+        signatures: &["string leader_comm()", "string leader_comm", "string leader_comm(struct task_struct * task)"],
         documentation: "The name of the leader of a task's thread group.",
         example: "tracepoint:raw_syscalls:sys_enter { @[leader_comm] = count(); }",
         arguments: (0, Some(1)),
@@ -48,7 +48,7 @@ pub const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "cpid",
-        signatures: &["uint32 cpid"],
+        signatures: &["uint32 cpid()", "uint32 cpid"],
         documentation: "The process ID of the command started with `-c`. Without one it is 0, with a warning.",
         example: "tracepoint:syscalls:sys_enter_read /pid == cpid/ { @ = count(); }",
         lower: Lower::Value(child),
@@ -56,7 +56,7 @@ pub const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "has_cpid",
-        signatures: &["bool has_cpid"],
+        signatures: &["bool has_cpid()", "bool has_cpid"],
         documentation: "Whether there is a command started with `-c`, so that `cpid` is its process ID.",
         example: "begin { if (has_cpid) { print(cpid); } }",
         lower: Lower::Value(|lowerer, call| {
@@ -68,7 +68,7 @@ pub const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "username",
-        signatures: &["string username"],
+        signatures: &["string username()", "string username"],
         documentation: "The name of the user that the current thread runs as, looked up when it is printed.",
         example: "tracepoint:syscalls:sys_enter_execve { @[username] = count(); }",
         mode: Mode::Asynchronous,
@@ -81,7 +81,7 @@ pub const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "usermode",
-        signatures: &["uint8 usermode"],
+        signatures: &["uint8 usermode()", "uint8 usermode"],
         documentation: "1 if the CPU ran in user mode when the probe fired, else 0. Only on x86_64.",
         example: "profile:hz:99 { @[usermode] = count(); }",
         lower: Lower::Value(user_mode),
@@ -122,7 +122,7 @@ fn child_id(lowerer: &mut Lowerer) -> Ir {
 fn child(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
     let id = child_id(lowerer);
     let format = "No child command (`-c`); cpid is zero".to_string();
-    let event = EventPlan::Printf { format, arguments: vec![], stream: Stream::Warning(call.span) };
+    let event = EventPlan::Printf { format, arguments: vec![], stream: Stream::Warning(lowerer.origin(call.span)) };
     let (then, ()) = lowerer.nested(|lowerer| lowerer.signal(event));
     let condition = Ir::binary(Op::Eq, id.clone(), Ir::int(0));
     lowerer.emit(Stmt::If { condition, then, otherwise: vec![] });

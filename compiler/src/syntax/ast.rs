@@ -22,6 +22,11 @@ impl Span {
     pub fn to(self, other: Span) -> Span {
         Span { source: self.source, start: self.start.min(other.start), end: self.end.max(other.end) }
     }
+
+    /// Whether it lies in `outer`, of the same source.
+    pub fn is_within(self, outer: Span) -> bool {
+        self.source == outer.source && self.start >= outer.start && self.end <= outer.end
+    }
 }
 
 /// Identifies a node of the tree, unique within one script; macro expansion hands out fresh ones.

@@ -8,7 +8,7 @@ use crate::session::documentation;
 
 pub fn run(name: Option<&str>) -> ExitCode {
     let Some(name) = name else {
-        for entry in stdlib::entries().filter(|entry| entry.is_available()) {
+        for entry in stdlib::entries() {
             super::say(&format!("{:<12} {}\n", entry.name, entry.documentation));
         }
         return ExitCode::SUCCESS;

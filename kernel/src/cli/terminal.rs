@@ -3,9 +3,10 @@
 use std::io::{BufWriter, Write};
 use std::time::{Duration, Instant};
 
-use probebook_compiler::diagnostics::Sources;
+use probebook_compiler::diagnostics::{Diagnostic, Sources, render};
+use probebook_compiler::plan::Origin;
 use probebook_compiler::syntax::ast::Span;
-use probebook_runtime::events::{LossKind, LossReport, MapPrint, Severity, Sink, TextSource};
+use probebook_runtime::events::{LossKind, LossReport, MapPrint, RuntimeError, Severity, Sink, TextSource};
 use probebook_runtime::text::{self, TextOptions, json};
 use probebook_runtime::value::Value;
 
@@ -136,10 +137,22 @@ impl<'a> Terminal<'a> {
         if end.0 == line { format!("{name}:{line}:{column}-{}", end.1) } else { format!("{name}:{line}-{}", end.0) }
     }
 
-    fn positioned(&self, kind: &str, text: &str, span: Span) -> String {
-        let (line, column) = self.sources.position(span);
-        let filename = self.sources.get(span.source).map_or("?", |source| source.name.as_str());
-        json::positioned(kind, text, json::Position { filename, line, column })
+    fn position(&self, span: Span) -> json::Position<'a> {
+        let sources = self.sources;
+        let (line, column) = sources.position(span);
+        let filename = sources.get(span.source).map_or("?", |source| source.name.as_str());
+        json::Position { filename, line, column }
+    }
+
+    /// A message with the lines of the script that it speaks of.
+    fn complain_at(&mut self, severity: Severity, text: &str, span: Span) {
+        let diagnostic = match severity {
+            Severity::Warning if !self.warnings => return,
+            Severity::Warning => Diagnostic::warning("runtime", span, text),
+            Severity::Error => Diagnostic::error("runtime", span, text),
+        };
+        self.flush();
+        super::complain(&render::to_bpftrace_text(&diagnostic, self.sources));
     }
 }
 
@@ -169,7 +182,7 @@ impl Sink for Terminal<'_> {
         match (self.format, place) {
             (Format::Json, Some(span)) => {
                 let kind = if severity == Severity::Error { "errorf" } else { "warnf" };
-                let line = self.positioned(kind, text, span);
+                let line = json::positioned(kind, text, self.position(span));
                 self.write(line.as_bytes());
             }
             _ => {
@@ -179,18 +192,27 @@ impl Sink for Terminal<'_> {
         }
     }
 
-    fn runtime_error(&mut self, message: &str, code: i64, place: Span) {
-        match self.format {
-            Format::Text if code != 0 => {
-                // The only helper whose failure is told is the one that deletes.
-                let text = format!("{message}\nAdditional Info - helper: map_delete_elem, retcode: {code}");
-                self.message(Severity::Warning, &text, Some(place));
+    fn runtime_error(&mut self, error: &RuntimeError<'_>, origin: &Origin) {
+        match (self.format, error.helper) {
+            (Format::Text, _) => {
+                self.complain_at(Severity::Warning, &error.to_string(), origin.span);
+                self.expanded_from(Severity::Warning, &origin.calls);
             }
-            Format::Text => self.message(Severity::Warning, message, Some(place)),
-            Format::Json => {
-                let line = self.positioned("runtime_error", message, place);
+            (Format::Json, Some((helper, code))) => {
+                let retcode = i32::try_from(code).unwrap_or(0);
+                let line = json::helper_error(&error.cause(), helper, retcode, self.position(origin.span));
                 self.write(line.as_bytes());
             }
+            (Format::Json, None) => {
+                let line = json::positioned("runtime_error", error.message, self.position(origin.span));
+                self.write(line.as_bytes());
+            }
+        }
+    }
+
+    fn expanded_from(&mut self, severity: Severity, calls: &[Span]) {
+        if self.format == Format::Text {
+            calls.iter().for_each(|call| self.complain_at(severity, "expanded from", *call));
         }
     }
 

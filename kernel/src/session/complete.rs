@@ -18,8 +18,7 @@ pub struct Found {
     pub end: usize,
 }
 
-const KEYWORDS: &[&str] =
-    &["break", "continue", "else", "for", "if", "let", "return", "sizeof", "offsetof", "unroll", "while"];
+const KEYWORDS: &[&str] = &["break", "continue", "else", "for", "if", "let", "return", "unroll", "while"];
 
 /// More probes than anybody reads.
 const MOST_PROBES: usize = 200;
@@ -53,7 +52,7 @@ pub fn at(code: &[char], cursor: usize, maps: &[MapPlan], info: &dyn KernelInfo)
 /// What expressions and statements begin with.
 fn names() -> impl Iterator<Item = (String, &'static str)> {
     stdlib::entries()
-        .filter(|entry| entry.is_available() && entry.name != "argN")
+        .filter(|entry| entry.name != "argN")
         .map(|entry| (entry.name.to_string(), if entry.arguments.1 == Some(0) { "builtin" } else { "function" }))
         .chain(KEYWORDS.iter().map(|word| (word.to_string(), "keyword")))
 }

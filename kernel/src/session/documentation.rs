@@ -71,9 +71,6 @@ fn of_entry(entry: &Entry) -> String {
     if let Some(kernel) = entry.kernel {
         notes.push(format!("Needs Linux {kernel}."));
     }
-    if !entry.is_available() {
-        notes.push("Not supported yet.".to_string());
-    }
     for note in notes {
         text.push_str(&format!("\n{note}"));
     }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // a test may fail
 
 mod check;
+mod doc;
 mod doctor;
 mod flags;
 mod listing;

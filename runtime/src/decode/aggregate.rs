@@ -128,10 +128,9 @@ fn points<'a>(
     for copy in copies {
         for bytes in copy.chunks_exact(TSERIES_SLOT_SIZE as usize) {
             let word = |index: usize| read_u64(bytes, index * 8).unwrap_or(0);
-            let (slot, epoch) = (Slot { value: word(0), meta: word(1) }, word(2));
-            if epoch != 0 {
-                by_epoch.entry(epoch).and_modify(|seen| *seen = seen.combined(slot, combine, signed)).or_insert(slot);
-            }
+            let Some(epoch) = word(2).checked_sub(1) else { continue };
+            let slot = Slot { value: word(0), meta: word(1) };
+            by_epoch.entry(epoch).and_modify(|seen| *seen = seen.combined(slot, combine, signed)).or_insert(slot);
         }
     }
     let newest = by_epoch.keys().next_back().copied().unwrap_or(0);

@@ -203,15 +203,17 @@ fn series(combine: Combine, copies: &[Vec<u8>]) -> Vec<(u64, Value)> {
 
 #[test]
 fn time_series_combine_the_slots_of_one_interval() {
-    let copies = [words(&[7, 100, 6, 4, 1, 7, 0, 0, 0]), words(&[9, 90, 6, 0, 0, 0, 1, 1, 2])];
+    // Slots hold the epoch plus 1.
+    let copies = [words(&[7, 100, 7, 4, 1, 8, 0, 0, 0]), words(&[9, 90, 7, 0, 0, 0, 1, 1, 3])];
     let values = |combine| series(combine, &copies);
     let point = |epoch: u64, value| (epoch * 10, Value::Signed(value));
     assert_eq!(values(Combine::Last), [point(6, 7), point(7, 4)], "the newest, epoch 2 too old");
     assert_eq!(values(Combine::Sum)[0], point(6, 16));
     assert_eq!(values(Combine::Min)[0], point(6, 7));
     assert_eq!(values(Combine::Max)[0], point(6, 9));
-    let averages = [words(&[7, 2, 6]), words(&[9, 6, 6])];
+    let averages = [words(&[7, 2, 7]), words(&[9, 6, 7])];
     assert_eq!(series(Combine::Avg, &averages), [point(6, 2)]);
+    assert_eq!(series(Combine::Last, &[words(&[5, 0, 1])]), [point(0, 5)], "the first epoch of all");
 }
 
 #[test]

@@ -5,14 +5,15 @@ use std::io::Read;
 use std::sync::Arc;
 
 use jiff::Zoned;
-use probebook_compiler::plan::{EVENT_HEADER_SIZE, EventPlan, Plan, Stream};
+use probebook_compiler::helpers;
+use probebook_compiler::plan::{EVENT_HEADER_SIZE, EventPlan, Origin, Plan, Stream};
 use probebook_compiler::syntax::ast::Span;
 use probebook_compiler::types::Type;
 
 use super::command;
 use super::losses::LossCounters;
 use super::ring::Pace;
-use super::sink::{MapPrint, Severity, Sink, TextSource};
+use super::sink::{MapPrint, RuntimeError, Severity, Sink, TextSource};
 use crate::decode::decode;
 use crate::maps::{self, LiveMap, MapError};
 use crate::text::{self, EventFormat, FormatError, TextOptions};
@@ -96,7 +97,8 @@ enum Action {
     Packet,
     RuntimeError {
         message: String,
-        span: Span,
+        helper: Option<&'static str>,
+        origin: Origin,
     },
 }
 
@@ -172,9 +174,10 @@ impl Actions {
             Action::Unwatch { span } => {
                 self.unwatched.extend(arguments.first_chunk().map(|bytes| (u64::from_ne_bytes(*bytes), *span)));
             }
-            Action::RuntimeError { message, span } => {
+            Action::RuntimeError { message, helper, origin } => {
                 let code = arguments.first_chunk().map_or(0, |bytes| i64::from_ne_bytes(*bytes));
-                sink.runtime_error(message, code, *span);
+                let helper = helper.map(|helper| (helper, code));
+                sink.runtime_error(&RuntimeError { message, helper }, origin);
             }
         }
         action.pace()
@@ -226,16 +229,20 @@ fn compile(index: usize, event: &EventPlan, maps: &[Arc<LiveMap>]) -> Result<Act
         EventPlan::System { format: text, arguments } => Action::System { format: format(text, arguments)? },
         EventPlan::Packet { .. } => Action::Packet,
         EventPlan::Unwatch { span } => Action::Unwatch { span: *span },
-        EventPlan::RuntimeError { message, span } => Action::RuntimeError { message: message.clone(), span: *span },
+        EventPlan::RuntimeError { message, helper, origin } => {
+            Action::RuntimeError { message: message.clone(), helper: helper.map(helpers::name), origin: origin.clone() }
+        }
     })
 }
 
 fn say(text: &str, stream: &Stream, sink: &mut dyn Sink) {
-    match stream {
-        Stream::Stdout => sink.text(TextSource::Printf, text.as_bytes()),
-        Stream::Warning(span) => sink.message(Severity::Warning, text, Some(*span)),
-        Stream::Error(span) => sink.message(Severity::Error, text, Some(*span)),
-    }
+    let (severity, origin) = match stream {
+        Stream::Stdout => return sink.text(TextSource::Printf, text.as_bytes()),
+        Stream::Warning(origin) => (Severity::Warning, origin),
+        Stream::Error(origin) => (Severity::Error, origin),
+    };
+    sink.message(severity, text, Some(origin.span));
+    sink.expanded_from(severity, &origin.calls);
 }
 
 fn tell(result: Result<(), MapError>, sink: &mut dyn Sink) {

@@ -10,5 +10,5 @@ mod sink;
 pub use action::{ActionError, Actions, Context};
 pub use losses::LossCounters;
 pub use packets::{PacketError, Packets};
-pub use ring::{Drained, Pace, Ring, size as ring_size};
-pub use sink::{LossKind, LossReport, MapPrint, Severity, Sink, TextSource};
+pub use ring::{Drained, ERROR_BYTES, Pace, Ring, size as ring_size};
+pub use sink::{LossKind, LossReport, MapPrint, RuntimeError, Severity, Sink, TextSource};

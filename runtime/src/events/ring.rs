@@ -9,6 +9,8 @@ use crate::maps::{LiveMap, duplicate};
 const DEFAULT_BYTES: u32 = 4 << 20;
 /// Where a loop sends events as fast as it can; takes 3 ms longer to make.
 const BURST_BYTES: u32 = 16 << 20;
+/// Room for some hundred errors.
+pub const ERROR_BYTES: u32 = 64 << 10;
 /// A single drain ends after this, so that an interrupt is noticed in a flood of events.
 const LONGEST_DRAIN: Duration = Duration::from_millis(20);
 /// The clock is looked at once in so many quick events.
@@ -17,6 +19,8 @@ const EVENTS_BETWEEN_LOOKS: u32 = 256;
 /// Reads events. Programs do not wake us; whoever owns this looks in from time to time.
 pub struct Ring {
     buffer: RingBuf<MapData>,
+    /// Errors that found the buffer full.
+    errors: Option<RingBuf<MapData>>,
 }
 
 /// How long an event has kept its reader.
@@ -36,15 +40,20 @@ pub struct Drained {
 }
 
 impl Ring {
-    pub fn new(map: &LiveMap) -> Result<Ring, AyaError> {
-        let data = duplicate(map)?;
-        Ok(Ring { buffer: RingBuf::try_from(Map::from_map_data(data)?)? })
+    pub fn new(map: &LiveMap, errors: Option<&LiveMap>) -> Result<Ring, AyaError> {
+        let open = |map: &LiveMap| RingBuf::try_from(Map::from_map_data(duplicate(map)?)?);
+        Ok(Ring { buffer: open(map)?, errors: errors.map(open).transpose()? })
     }
 
-    /// Hands over what has arrived, in order.
+    /// Hands over what has arrived, in order; before that, the errors that overtake it.
     pub fn drain(&mut self, mut handle: impl FnMut(&[u8]) -> Pace) -> Drained {
         let start = Instant::now();
         let mut drained = Drained::default();
+        for _ in 0..EVENTS_BETWEEN_LOOKS {
+            let Some(event) = self.errors.as_mut().and_then(RingBuf::next) else { break };
+            handle(&event);
+            drained.events += 1;
+        }
         let mut until_look = EVENTS_BETWEEN_LOOKS;
         while let Some(event) = self.buffer.next() {
             let pace = handle(&event);

@@ -1,5 +1,8 @@
 //! Where a trace's output goes: the terminal implements this once, Jupyter another time.
 
+use std::fmt;
+
+use probebook_compiler::plan::Origin;
 use probebook_compiler::syntax::ast::Span;
 
 use crate::value::{MapSnapshot, Value};
@@ -60,6 +63,37 @@ pub enum LossKind {
     Missed { probe: String },
 }
 
+/// What went wrong in a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RuntimeError<'a> {
+    /// Empty if the helper's error number says all.
+    pub message: &'a str,
+    /// The kernel's helper function that failed, and what it returned.
+    pub helper: Option<(&'a str, i64)>,
+}
+
+impl RuntimeError<'_> {
+    /// The helper's error number in words.
+    pub fn cause(&self) -> String {
+        let code = self.helper.map_or(0, |(_, code)| i32::try_from(code).unwrap_or(0).saturating_neg());
+        crate::text::reason(&std::io::Error::from_raw_os_error(code))
+    }
+}
+
+/// As bpftrace words it.
+impl fmt::Display for RuntimeError<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.message {
+            "" => f.write_str(&self.cause())?,
+            message => f.write_str(message)?,
+        }
+        match self.helper {
+            Some((helper, code)) => write!(f, "\nAdditional Info - helper: {helper}, retcode: {code}"),
+            None => Ok(()),
+        }
+    }
+}
+
 /// Receives what a trace says, in the order in which it was said.
 ///
 /// Text from the traced system is data: no implementation may take it for markup or for terminal
@@ -83,10 +117,16 @@ pub trait Sink {
     /// Something was lost since the last call; said when it is noticed and at the end.
     fn loss(&mut self, report: LossReport);
 
-    /// A helper call failed at run time: the message says which, `code` is what it returned
-    /// (0 where no helper was called).
-    fn runtime_error(&mut self, message: &str, code: i64, place: Span) {
-        let text = if code == 0 { message.to_owned() } else { format!("{message} (error {code})") };
-        self.message(Severity::Warning, &text, Some(place));
+    /// Something went wrong in a program while it ran.
+    fn runtime_error(&mut self, error: &RuntimeError<'_>, origin: &Origin) {
+        self.message(Severity::Warning, &error.to_string(), Some(origin.span));
+        self.expanded_from(Severity::Warning, &origin.calls);
+    }
+
+    /// The calls of macros that the last message comes from, the innermost first.
+    fn expanded_from(&mut self, severity: Severity, calls: &[Span]) {
+        for call in calls {
+            self.message(severity, "expanded from", Some(*call));
+        }
     }
 }

@@ -5,14 +5,18 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use aya_obj::generated::{bpf_attach_type, bpf_cmd, bpf_insn, bpf_prog_type};
+use probebook_compiler::plan::ProgramKind;
 
 use super::bpf::{attribute, bpf_descriptor};
 use super::link::{self, UprobePlaces};
+use super::program::{Linking, kernel_type};
 
 /// `BPF_JMP | BPF_CALL`, `BPF_JMP | BPF_EXIT` and `BPF_ALU64 | BPF_MOV | BPF_K` (`linux/bpf.h`).
 const CALL: u8 = 0x85;
 const EXIT: u8 = 0x95;
 const MOVE: u8 = 0xb7;
+/// `BPF_PSEUDO_KFUNC_CALL` (`linux/bpf.h`).
+const KERNEL_FUNCTION: u8 = 2;
 /// Attach types that the bindings may not know yet (`enum bpf_attach_type`).
 const KPROBE_SESSION: u32 = 56;
 /// Room for the verifier's few words.
@@ -55,6 +59,25 @@ pub fn helper(id: u32, iterator: Option<u32>) -> Support {
         }
     }
     last
+}
+
+/// Whether programs of a kind may call a function of the kernel (a kfunc). `host` is the BTF id of what
+/// such a program is bound to, if its kind is bound to something.
+pub fn may_call(function: u32, kind: ProgramKind, host: u32) -> bool {
+    let (program, attach) = kernel_type(kind, Linking::Single);
+    let kind = Kind { program: program as u32, attach: attach.map_or(0, |attach| attach as u32), btf_id: host };
+    let mut call = instruction(CALL, function);
+    call.set_src_reg(KERNEL_FUNCTION);
+    match load(kind, &[call, instruction(MOVE, 0), instruction(EXIT, 0)]) {
+        Ok(_) => true,
+        Err((_, log)) => is_let_through(&log),
+    }
+}
+
+/// Whether the verifier's complaint is about something else than that the function is called at all:
+/// arguments are not set up, results not given back.
+fn is_let_through(log: &str) -> bool {
+    !log.is_empty() && !log.contains("is not allowed") && !log.contains("reserved fields")
 }
 
 /// What the log of a rejected call says. Arguments are not set up, so a helper that may be called
@@ -192,5 +215,8 @@ mod tests {
         assert_eq!(verdict(&error(), "unknown func bpf_d_path#147"), Support::OtherPrograms);
         assert_eq!(verdict(&error(), "R1 !read_ok"), Support::Works);
         assert!(matches!(verdict(&error(), ""), Support::Refused(_)));
+        assert!(is_let_through("0: (85) call bpf_task_from_pid#1\nR1 !read_ok"));
+        assert!(!is_let_through("calling kernel function bpf_task_from_pid is not allowed"));
+        assert!(!is_let_through(""), "programs of this kind are refused whatever they do");
     }
 }

@@ -169,7 +169,7 @@ fn records(bytes: &[u8], size: u32) -> u32 {
 }
 
 /// Program and attach types as `linux/bpf.h` numbers them.
-fn kernel_type(kind: ProgramKind, linking: Linking) -> (bpf_prog_type, Option<bpf_attach_type>) {
+pub(super) fn kernel_type(kind: ProgramKind, linking: Linking) -> (bpf_prog_type, Option<bpf_attach_type>) {
     match kind {
         ProgramKind::Run | ProgramKind::RawTracepoint => (bpf_prog_type::BPF_PROG_TYPE_RAW_TRACEPOINT, None),
         ProgramKind::Measured => (bpf_prog_type::BPF_PROG_TYPE_XDP, None),

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use probebook_compiler::c_compiler::CCompiler;
 use probebook_compiler::files::Files;
 use probebook_compiler::kernel_info::{BpfFunction, KernelInfo, Prototype, Unavailable};
+use probebook_compiler::plan::ProgramKind;
 use probebook_compiler::types::{EnumType, StructType, Type};
 
 use super::files::Disk;
 use super::{Btf, System, traceable};
 use crate::c::Clang;
-use crate::loader::inspect;
+use crate::loader::{feature, inspect};
 
 /// The initial PID namespace's inode (`PROC_PID_INIT_INO` in `linux/proc_ns.h`).
 const INITIAL_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
@@ -52,6 +53,19 @@ impl KernelInfo for System {
 
     fn describes_function(&self, module: &str, function: &str) -> bool {
         self.module_btf(module).is_some_and(|btf| btf.function_id(function).is_some())
+    }
+
+    fn may_call(&self, function: &str, kind: ProgramKind) -> bool {
+        let btf = self.btf();
+        let host = match kind {
+            ProgramKind::Iter => btf.iterator_id("task"),
+            // Any function, any tracepoint: it is the kind that counts.
+            ProgramKind::Fentry | ProgramKind::Fexit => btf.function_id("vfs_read"),
+            ProgramKind::TypedTracepoint => btf.raw_tracepoint_id("sched_switch"),
+            _ => None,
+        };
+        let Some(function) = btf.function_id(function) else { return false };
+        feature::may_call(function, kind, host.unwrap_or(0))
     }
 
     fn iterators(&self) -> Result<Arc<Vec<String>>, Unavailable> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use probebook_compiler::ir::{Expr, Helper, Scalar, Stmt};
-use probebook_compiler::plan::{Attach, EventPlan, ProgramKind, Stream};
+use probebook_compiler::plan::{Attach, EventPlan, Origin, ProgramKind, Stream};
 use probebook_compiler::syntax::ast::Span;
 use probebook_compiler::types::Type;
 use probebook_runtime::events::{LossKind, Severity};
@@ -97,8 +97,12 @@ fn actions_are_done_in_order() {
         EventPlan::System { format: "echo shell %d".into(), arguments: vec![Type::I64] },
         EventPlan::Print { value: Type::I64 },
         EventPlan::Time { format: "%Y\n".into() },
-        EventPlan::Printf { format: "careful\n".into(), arguments: vec![], stream: Stream::Warning(Span::default()) },
-        EventPlan::RuntimeError { message: "delete".into(), span: Span::default() },
+        EventPlan::Printf { format: "careful\n".into(), arguments: vec![], stream: Stream::Warning(Origin::default()) },
+        EventPlan::RuntimeError {
+            message: "delete".into(),
+            helper: Some(Helper::MAP_DELETE_ELEM),
+            origin: Origin { calls: vec![Span::default()], ..Origin::default() },
+        },
     ];
     let mut begin = Body::new();
     for event in events {
@@ -115,7 +119,8 @@ fn actions_are_done_in_order() {
     assert!(rest.trim().parse::<u32>().unwrap() >= 2024, "{rest}");
     assert_eq!(sink.values.len(), 1);
     let warnings: Vec<&str> = sink.messages.iter().map(|(_, text)| text.as_str()).collect();
-    assert_eq!(warnings, ["careful\n", "delete (error -5)"]);
+    let deletion = "delete\nAdditional Info - helper: map_delete_elem, retcode: -5";
+    assert_eq!(warnings, ["careful\n", deletion, "expanded from"]);
 }
 
 #[test]

@@ -44,13 +44,15 @@ impl Lowerer<'_> {
             return Ok(());
         }
         let found = self.find_or_insert(&entry);
-        let (then, ()) = self.nested(|this| {
-            this.apply(&update, found.clone());
+        let (then, applied) = self.nested(|this| {
+            this.apply(&update, found.clone(), call.span)?;
             if entry.key.is_none() {
                 let address = found.clone().offset(present_offset(&entry.value));
                 this.emit(Stmt::Store { ty: Scalar::I64, address, value: Ir::int(1) });
             }
+            Ok(())
         });
+        applied?;
         let missing = self.missing_entry(&entry);
         self.emit(Stmt::If { condition: not_null(found), then, otherwise: missing });
         Ok(())
@@ -111,7 +113,7 @@ impl Lowerer<'_> {
     }
 
     /// Adds to the aggregate at `at`.
-    fn apply(&mut self, update: &Update, at: Ir) {
+    fn apply(&mut self, update: &Update, at: Ir, span: Span) -> Lowered<()> {
         let value = update.value.clone();
         match &update.aggregate {
             Aggregate::Count => self.add_at(at, 0, Ir::int(1)),
@@ -131,9 +133,12 @@ impl Lowerer<'_> {
                 self.add_to_bucket(at, index, update.aggregate.lhist_buckets());
             }
             Aggregate::Tseries { interval_ns, intervals, combine, signed } => {
-                self.add_to_series(at, value, (*interval_ns, *intervals), *combine, *signed);
+                // Intervals begin at round times of the clock on the wall.
+                let now = stdlib::now(self, Helper::KTIME_GET_BOOT_NS, Some(Control::BOOT_TIME), span)?;
+                self.add_to_series(at, (value, now), (*interval_ns, *intervals), *combine, *signed);
             }
         }
+        Ok(())
     }
 
     fn add_at(&mut self, base: Ir, offset: u32, by: Ir) {
@@ -224,23 +229,26 @@ impl Lowerer<'_> {
     }
 
     /// Writes into the slot of the current interval, which is started anew if it is an old one.
-    fn add_to_series(&mut self, at: Ir, value: Ir, (interval, count): (u64, u32), combine: Combine, signed: bool) {
-        // Intervals begin at round times of the clock on the wall.
-        let since_boot = self.helper(Helper::KTIME_GET_BOOT_NS, vec![]);
-        let control = self.plan.control();
-        let boot_time = Ir::load(Scalar::I64, Ir::MapValue { map: control, offset: Control::BOOT_TIME });
-        let now = self.bind(Scalar::I64, Ir::binary(Op::Add, since_boot, boot_time));
+    fn add_to_series(
+        &mut self,
+        at: Ir,
+        (value, now): (Ir, Ir),
+        (interval, count): (u64, u32),
+        combine: Combine,
+        signed: bool,
+    ) {
         let epoch = self.bind(Scalar::I64, Ir::binary(Op::UDiv, now.clone(), Ir::int(interval as i64)));
         let index = Ir::binary(Op::URem, epoch.clone(), Ir::int(i64::from(count)));
         let index = self.bind(Scalar::I64, Ir::Opaque(Box::new(index)));
         let in_range = Ir::binary(Op::ULt, index.clone(), Ir::int(i64::from(count)));
+        let mark = self.bind(Scalar::I64, Ir::binary(Op::Add, epoch, Ir::int(1)));
         let (then, ()) = self.nested(|this| {
             let offset = Ir::binary(Op::Mul, index, Ir::int(i64::from(TSERIES_SLOT_SIZE)));
             let slot = this.bind(Scalar::Pointer, Ir::Offset { base: Box::new(at), by: Box::new(offset) });
             let store =
                 |offset: u32, value: Ir| Stmt::Store { ty: Scalar::I64, address: slot.clone().offset(offset), value };
             let meta = if combine == Combine::Avg { Ir::int(1) } else { now.clone() };
-            let start = vec![store(0, value.clone()), store(8, meta), store(16, epoch.clone())];
+            let start = vec![store(0, value.clone()), store(8, meta), store(16, mark.clone())];
             let (more, ()) = this.nested(|this| match combine {
                 Combine::Last => {
                     this.emit(store(0, value.clone()));
@@ -258,8 +266,8 @@ impl Lowerer<'_> {
                     this.emit(Stmt::If { condition: better, then: vec![store(0, value.clone())], otherwise: vec![] });
                 }
             });
-            let held_epoch = Ir::load(Scalar::I64, slot.clone().offset(16));
-            let same = Ir::binary(Op::Eq, held_epoch, epoch.clone());
+            let held_mark = Ir::load(Scalar::I64, slot.clone().offset(16));
+            let same = Ir::binary(Op::Eq, held_mark, mark.clone());
             this.emit(Stmt::If { condition: same, then: more, otherwise: start });
         });
         self.emit(Stmt::If { condition: in_range, then, otherwise: vec![] });

@@ -1,8 +1,11 @@
 //! What the kernel hands to a program: arguments in words of the context, the objects of an
 //! iterator, and pointers whose types the kernel keeps track of.
 
+use std::sync::Arc;
+
 use crate::ir::{Conversion, Expr as Ir, Helper, Op, Scalar, Stmt};
 use crate::plan::ProgramKind;
+use crate::semantics::probes::Arguments;
 use crate::syntax::ast::{Expr, ExprKind, Ident, Span};
 use crate::types::{AddressSpace, StructField, StructType, Type};
 
@@ -65,6 +68,31 @@ impl Lowerer<'_> {
         let number = Ir::int(i64::from(offset / 8));
         self.helper(Helper::GET_FUNC_ARG, vec![Ir::Context, number, slot.clone()]);
         self.bind(Scalar::I64, Ir::load(Scalar::I64, slot))
+    }
+
+    /// What the kernel hands to the program, as a structure.
+    pub fn context_type(&mut self, span: Span) -> Lowered<Arc<StructType>> {
+        let name = match (&self.probe.arguments, self.probe.kind) {
+            (Arguments::Iterator(info), _) => return Ok(Arc::clone(info)),
+            (_, ProgramKind::Probe) => "struct pt_regs",
+            (_, ProgramKind::PerfEvent) => "struct bpf_perf_event_data",
+            (_, ProgramKind::Tracepoint) => {
+                return Err(self.error("wrong-probe-type", span, "Use args instead of ctx in tracepoint"));
+            }
+            _ => {
+                let message = format!("The ctx builtin can not be used with '{}' probes", self.probe.provider);
+                return Err(self.error("wrong-probe-type", span, message));
+            }
+        };
+        let known = self.env.c_types.struct_type(name, self.info);
+        Ok(known.unwrap_or_else(|| Arc::new(StructType { name: name.to_owned(), size: 0, fields: Vec::new() })))
+    }
+
+    /// `ctx.ip`: loaded from the context itself, for the verifier knows its fields.
+    pub fn context_field(&mut self, field: &Ident, span: Span) -> Lowered<Operand> {
+        let info = self.context_type(span)?;
+        let member = self.find_field(&info, field)?;
+        self.member(Repr::Memory(Ir::Context), 8, &member, span)
     }
 
     /// `ctx.task`: what an iterator has come to. After the last object, or for one that just went,

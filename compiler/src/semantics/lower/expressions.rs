@@ -12,6 +12,13 @@ use super::{Lowered, Lowerer, Operand, Repr, typeinfo};
 impl Lowerer<'_> {
     /// Lowers an expression; what it needs beforehand is emitted.
     pub fn expr(&mut self, expr: &Expr) -> Lowered<Operand> {
+        let around = std::mem::replace(&mut self.place, expr.span);
+        let operand = self.lower_expr(expr);
+        self.place = around;
+        operand
+    }
+
+    fn lower_expr(&mut self, expr: &Expr) -> Lowered<Operand> {
         let span = expr.span;
         match &expr.kind {
             ExprKind::Integer(value) => Ok(integer_literal(*value, span)),
@@ -106,7 +113,7 @@ impl Lowerer<'_> {
                 let hint = format!("write @name = {}(…) or @name[key] = {}(…)", entry.name, entry.name);
                 Err(self.report(Diagnostic::error("aggregate-outside-map", span, message).hint(hint)))
             }
-            Lower::Planned => self.unsupported(&format!("{}()", entry.name), span),
+            Lower::Grammar => Err(self.unknown_name(&name.name, name.span)),
         }
     }
 
@@ -130,9 +137,9 @@ impl Lowerer<'_> {
             return Err(self.report(diagnostic.hint("probebook is gone when it is read; printf writes to the file")));
         }
         if entry.is_unsafe && !self.env.allow_unsafe {
-            let message = format!("{}() is unsafe: it changes the traced system", entry.name);
+            let message = format!("{}() is unsafe. To use you need the --unsafe flag", entry.name);
             let diagnostic = Diagnostic::error("unsafe-function", site.span, message);
-            return Err(self.report(diagnostic.hint("allow it with --unsafe, or with %unsafe on in a notebook cell")));
+            return Err(self.report(diagnostic.hint("in a notebook, the line %unsafe on in the cell allows it")));
         }
         Ok(())
     }
@@ -292,7 +299,9 @@ impl Lowerer<'_> {
     /// Lowers a block expression; if it is a macro's expansion, errors in it name the call.
     fn traced_back<T>(&mut self, block: &Block, call: Span, lower: impl FnOnce(&mut Self) -> T) -> T {
         let before = self.diagnostics.len();
+        self.expansions.push((call, block.span));
         let result = lower(self);
+        self.expansions.pop();
         if let Some(new) = self.diagnostics.get_mut(before..) {
             macros::trace_back(new, call, block.span);
         }

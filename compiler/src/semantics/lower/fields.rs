@@ -2,7 +2,6 @@
 
 use crate::diagnostics::Diagnostic;
 use crate::ir::{Conversion, Expr as Ir, Op, Scalar, Stmt};
-use crate::plan::EventPlan;
 use crate::semantics::nearest::nearest;
 use crate::semantics::probes::Arguments;
 use crate::stdlib;
@@ -17,6 +16,7 @@ impl Lowerer<'_> {
             match (name.as_str(), &self.probe.arguments) {
                 ("args", _) => return self.argument(field, span),
                 ("ctx", Arguments::Iterator(info)) => return self.iterated(info, field, span),
+                ("ctx", _) => return self.context_field(field, span),
                 _ => {}
             }
         }
@@ -278,9 +278,8 @@ impl Lowerer<'_> {
 
     /// Tells that an index is out of bounds, then goes on with `otherwise`.
     fn out_of_bounds(&mut self, span: Span, otherwise: Vec<Stmt>) -> Lowered<Vec<Stmt>> {
-        let message = "Array access out of bounds. This can lead to unexpected results.".to_string();
-        let event = EventPlan::RuntimeError { message, span };
-        let (mut told, sent) = self.nested(|this| this.send(event, &[Operand::integer(0, span)], &[Type::I64]));
+        let message = "Array access out of bounds. This can lead to unexpected results.";
+        let (mut told, sent) = self.nested(|this| this.tell_failure(message, span));
         sent?;
         told.extend(otherwise);
         Ok(told)

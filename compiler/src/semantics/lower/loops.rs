@@ -2,7 +2,6 @@
 
 use crate::diagnostics::Diagnostic;
 use crate::ir::{Expr as Ir, Op, Scalar, Stmt, Var};
-use crate::plan::EventPlan;
 use crate::semantics::environment::KeyInfo;
 use crate::syntax::ast::{Block, Expr, ExprKind, Ident, Iterable, NodeId, Span};
 use crate::types::Type;
@@ -42,8 +41,7 @@ impl Lowerer<'_> {
     /// A `while` that was stopped says so.
     fn tell_if_cut_off(&mut self, turns: Var, span: Span) -> Lowered<()> {
         let message = format!("The loop was stopped after {MOST_TURNS} turns.");
-        let event = EventPlan::RuntimeError { message, span };
-        let (then, sent) = self.nested(|this| this.send(event, &[Operand::integer(0, span)], &[Type::I64]));
+        let (then, sent) = self.nested(|this| this.tell_failure(message, span));
         let condition = Ir::binary(Op::SLe, Ir::int(MOST_TURNS), Ir::Var(turns));
         self.emit(Stmt::If { condition, then, otherwise: vec![] });
         sent

@@ -163,14 +163,16 @@ impl Lowerer<'_> {
             let result = self.new_var(Scalar::I64);
             let (mut then, value) = self.nested(|this| this.load_scalar(&ty, found.clone()));
             then.push(Stmt::Set(result, value));
-            let otherwise = vec![Stmt::Set(result, Ir::int(0))];
+            let mut otherwise = vec![Stmt::Set(result, Ir::int(0))];
+            otherwise.extend(self.missing_key());
             self.emit(Stmt::If { condition: not_null(found), then, otherwise });
             return Ok(Operand::scalar(ty, Ir::Var(result), span));
         }
         let slot = Ir::Slot(self.slot_for(&ty));
         let (size, align) = (ty.size(), ty.align());
         let then = vec![Stmt::Copy { to: slot.clone(), from: found.clone(), size, align }];
-        let otherwise = vec![Stmt::Zero { to: slot.clone(), size, align }];
+        let mut otherwise = vec![Stmt::Zero { to: slot.clone(), size, align }];
+        otherwise.extend(self.missing_key());
         self.emit(Stmt::If { condition: not_null(found), then, otherwise });
         Ok(Operand::memory(ty, slot, span))
     }

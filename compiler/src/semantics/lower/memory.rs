@@ -39,7 +39,8 @@ impl Lowerer<'_> {
             AddressSpace::User => Helper::PROBE_READ_USER,
             _ => Helper::PROBE_READ_KERNEL,
         };
-        self.helper(helper, vec![to, Ir::int(i64::from(size)), address]);
+        let result = self.helper(helper, vec![to, Ir::int(i64::from(size)), address]);
+        self.check_read(helper, &result);
     }
 
     /// The address of the value's bytes, in memory that BPF may access directly.

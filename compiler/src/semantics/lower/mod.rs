@@ -113,6 +113,10 @@ pub struct Lowerer<'a> {
     loop_depth: u32,
     /// The function that is lowered, if it is none that a probe fires.
     frame: Option<functions::Frame>,
+    /// The expression that is lowered.
+    place: Span,
+    /// The macros' expansions around it: the call, and the body.
+    expansions: Vec<(Span, Span)>,
     /// How many expressions around this one are looked at for their type only.
     unevaluated: u32,
 }
@@ -139,6 +143,8 @@ impl<'a> Lowerer<'a> {
             blocks: vec![Vec::new()],
             loop_depth: 0,
             frame: None,
+            place: Span::default(),
+            expansions: Vec::new(),
             unevaluated: 0,
         }
     }

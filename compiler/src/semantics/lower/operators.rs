@@ -1,7 +1,6 @@
 //! Arithmetic, comparison, logic and choice.
 
 use crate::ir::{Conversion, Expr as Ir, Op, Scalar, Stmt, Var};
-use crate::plan::EventPlan;
 use crate::semantics::widen;
 use crate::syntax::ast::{BinaryOp, Block, Expr, Span, UnaryOp};
 use crate::types::{AddressSpace, Type};
@@ -87,8 +86,7 @@ impl Lowerer<'_> {
         let result = self.new_var(Scalar::I64);
         let message =
             "Divide or modulo by 0 detected. This can lead to unexpected results. 1 is being used as the result.";
-        let event = EventPlan::RuntimeError { message: message.to_string(), span };
-        let (mut by_zero, sent) = self.nested(|this| this.send(event, &[Operand::integer(0, span)], &[Type::I64]));
+        let (mut by_zero, sent) = self.nested(|this| this.tell_failure(message, span));
         sent?;
         by_zero.push(Stmt::Set(result, Ir::int(1)));
         let divide = vec![Stmt::Set(result, Ir::binary(op, left, right.clone()))];

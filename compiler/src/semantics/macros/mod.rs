@@ -62,16 +62,14 @@ fn own(script: &Script) -> Vec<Macro> {
 /// Tells diagnostics from inside an expansion which call they come from, and gives the macro's
 /// variables back the names that they were written with. Does nothing for other blocks.
 pub fn trace_back(diagnostics: &mut [Diagnostic], call: Span, body: Span) {
-    let within =
-        |inner: Span, outer: Span| inner.source == outer.source && inner.start >= outer.start && inner.end <= outer.end;
-    if within(body, call) {
+    if body.is_within(call) {
         return;
     }
     for diagnostic in diagnostics {
         // Of nested expansions the innermost comes first; its call stands in the next one's body.
         let last = diagnostic.secondary.iter().rfind(|label| label.text == IN_EXPANSION);
         let place = last.map_or(diagnostic.primary.span, |label| label.span);
-        if within(place, body) {
+        if place.is_within(body) {
             *diagnostic = diagnostic.clone().also(call, IN_EXPANSION);
         }
         diagnostic.message = names::unmarked(&diagnostic.message);
