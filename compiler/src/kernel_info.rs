@@ -64,6 +64,11 @@ pub trait KernelInfo: UserInfo + Send + Sync {
     /// Whether programs of a kind may call a function of the kernel proper (a kfunc).
     fn may_call(&self, function: &str, kind: ProgramKind) -> bool;
 
+    /// Whether one program can be at the entry and the return of many functions (kprobe sessions).
+    fn has_kprobe_sessions(&self) -> bool {
+        false
+    }
+
     /// Names of the kernel's iterators, sorted.
     fn iterators(&self) -> Result<Arc<Vec<String>>, Unavailable>;
 

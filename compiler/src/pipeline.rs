@@ -48,6 +48,8 @@ pub struct Request<'a> {
     pub read_warnings: bool,
     /// Only check: probes and symbols that this system does not have are taken for granted.
     pub assume_probes: bool,
+    /// One program may serve the entry and the return of functions, where the kernel has that.
+    pub kprobe_sessions: bool,
     pub options: codegen::Options,
     /// Objects of scripts that were compiled before.
     pub cache: &'a codegen::Cache,
@@ -158,6 +160,7 @@ fn environment(request: &Request) -> Environment {
     environment.pid = request.pid;
     environment.read_warnings = request.read_warnings;
     environment.assume_probes = request.assume_probes;
+    environment.kprobe_sessions = request.kprobe_sessions;
     environment.settings = request.settings.clone();
     environment.setting_variables = request.variables.to_vec();
     environment
@@ -202,6 +205,7 @@ mod tests {
             include_files: &[],
             read_warnings: false,
             assume_probes: false,
+            kprobe_sessions: true,
             options,
             cache: &codegen::Cache::default(),
         })

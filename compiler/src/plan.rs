@@ -59,6 +59,8 @@ pub enum ProgramKind {
     PerfEvent,
     /// kprobes and uprobes; context is `struct pt_regs`.
     Probe,
+    /// One program for a kprobe and a kretprobe of the same functions.
+    Session,
     Fentry,
     Fexit,
     Iter,

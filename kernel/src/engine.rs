@@ -45,6 +45,8 @@ pub struct Flags {
     pub read_warnings: bool,
     /// `--no-probe-check`
     pub assume_probes: bool,
+    /// `--no-feature kprobe_session`
+    pub no_kprobe_sessions: bool,
 }
 
 /// What cells define for those after them.
@@ -117,6 +119,7 @@ fn with_request<R>(session: &Session, script: &Script, then: impl FnOnce(&Reques
         include_files: &script.flags.include_files,
         read_warnings: script.flags.read_warnings,
         assume_probes: script.flags.assume_probes,
+        kprobe_sessions: !script.flags.no_kprobe_sessions,
         options: Options { cpu: Cpu::V3, newest: newest_cpu(session) },
         cache: script.cache,
     };
@@ -139,7 +142,11 @@ pub fn start_failure(error: &StartError, plan: &PlanPlaces, sources: &Sources, s
                 .or_else(|| plan.program(*program))
                 .unwrap_or(whole);
             let text = format!("the kernel's verifier rejected the program: {message}");
-            Diagnostic::error("verifier-rejection", span, text)
+            let diagnostic = Diagnostic::error("verifier-rejection", span, text);
+            match remedies::refused_helper(message).and_then(remedies::for_helper) {
+                Some(remedy) => diagnostic.hint(remedy),
+                None => diagnostic,
+            }
         }
         StartError::Load(LoadError::Kernel { program, .. }) => {
             Diagnostic::error("load-failed", plan.program(*program).unwrap_or(whole), error.to_string())

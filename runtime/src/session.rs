@@ -10,10 +10,12 @@ use std::time::{Duration, Instant};
 
 use probebook_compiler::plan::{MapPlan, MapRole, Plan};
 
-use crate::attach::{self, AttachError, Mechanisms, Reaper, groups};
+use crate::attach::groups::{self, Kernel};
+use crate::attach::{self, AttachError, Mechanisms, Reaper};
 use crate::events::{ActionError, Actions, ERROR_BYTES, LossCounters, PacketError, Packets, Ring, ring_size};
 use crate::loader::child::HeldChild;
 use crate::loader::control::ControlPage;
+use crate::loader::limits;
 use crate::loader::object::Numbers;
 use crate::loader::program::{self, LoadError};
 use crate::maps::{self, LiveMap, MapError, MapInfo, MapTable, Prepared};
@@ -97,6 +99,7 @@ pub struct PreparedMaps {
 impl Session {
     /// Returns at once; what takes time to read is read by a thread in the background.
     pub fn new(options: SessionOptions) -> io::Result<Session> {
+        limits::raise_descriptors();
         let system = Arc::new(System::new());
         let background = Arc::clone(&system);
         thread::Builder::new().name("system".into()).spawn(move || background.read_ahead())?;
@@ -138,7 +141,9 @@ impl Session {
     pub fn start_with(&self, plan: Plan, maps: PreparedMaps, options: StartOptions) -> Result<Trace, StartError> {
         let PreparedMaps { prepared, formats, time: map_time } = maps;
         let target = target(&options)?;
-        let linking = groups::linking(&plan, options.mechanisms, target.pid().is_some(), self.shared.system.release());
+        let system = &self.shared.system;
+        let kernel = Kernel { release: system.release(), has_kprobe_multi: &|| system.has_kprobe_multi() };
+        let linking = groups::linking(&plan, options.mechanisms, target.pid().is_some(), kernel);
         let maps_created = Instant::now();
         let programs = if plan.object.is_empty() {
             Vec::new()
@@ -291,6 +296,7 @@ fn target(options: &StartOptions) -> Result<Target, StartError> {
     let (program, arguments) = words.split_first().ok_or_else(|| failed(io::ErrorKind::InvalidInput.into()))?;
     let mut command = Command::new(program);
     command.args(arguments);
+    limits::restore_descriptors(&mut command);
     let output = options.capture_child_output.then(|| capture(&mut command)).transpose().map_err(failed)?;
     let held = HeldChild::spawn(command).map_err(failed)?;
     Ok(Target::Held { command: text.clone(), child: held, output })

@@ -5,6 +5,7 @@
 
 mod child;
 mod iterators;
+mod missing;
 mod wake;
 
 use std::collections::BTreeSet;
@@ -16,12 +17,12 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use probebook_compiler::plan::{Attach, MapRole, MissingProbes, Plan};
+use probebook_compiler::plan::{Attach, MapRole, Plan};
 
 use probebook_compiler::syntax::ast::Span;
 
 use crate::attach::groups;
-use crate::attach::{self, AttachError, Attachment, Doomed, Mechanisms, Reason, Surroundings};
+use crate::attach::{self, AttachError, Attachment, Doomed, Mechanisms, Surroundings};
 use crate::events::{
     Actions, Context, Drained, LossCounters, LossReport, MapPrint, Packets, Ring, Severity, Sink, TextSource,
 };
@@ -71,6 +72,9 @@ pub enum TraceError {
     Child { command: String, source: io::Error },
     #[error("the iterator could not be run: {0}")]
     Iterator(io::Error),
+    /// `missing_probes` has let all of them pass.
+    #[error("Attachment failed for all probes.")]
+    NothingAttached,
 }
 
 /// How a `test` or a `bench` probe did.
@@ -215,6 +219,9 @@ impl Trace {
             self.detach();
             return Err(error.into());
         }
+        if self.summary.probes == 0 && !self.plan.probes.is_empty() {
+            return Err(TraceError::NothingAttached);
+        }
         self.summary.attach_time = begun.elapsed();
         self.note_binaries();
         self.start_iterators(sink)?;
@@ -249,7 +256,7 @@ impl Trace {
                         self.attachments.extend(attachments);
                         self.summary.probes += 1;
                     }
-                    Err(error) => missing(error, self.plan.settings.missing_probes, sink)?,
+                    Err(error) => missing::pass_over(error, self.plan.settings.missing_probes, sink)?,
                 }
             }
         }
@@ -528,12 +535,10 @@ impl Trace {
 
     /// Asks the kernel how often it has skipped programs.
     fn note_missed(&mut self, sink: &mut dyn Sink) {
-        for probe in &self.plan.probes {
-            let Some(program) = self.parts.programs.get(probe.program) else { continue };
+        for (index, program) in self.parts.programs.iter().enumerate() {
             let total = program::missed_runs(program.as_fd()).unwrap_or(0);
-            if let Some(report) = self.parts.losses.note_missed(&probe.name, total) {
-                sink.loss(report);
-            }
+            let report = self.parts.losses.note_missed(index, total, || missing::probes_of(&self.plan, index));
+            report.into_iter().for_each(|report| sink.loss(report));
         }
     }
 
@@ -597,16 +602,4 @@ fn waits(attach: &Attach) -> bool {
 /// Whether a probe is run only in a mode of its own.
 fn is_trial(attach: &Attach) -> bool {
     matches!(attach, Attach::Test { .. } | Attach::Bench { .. })
-}
-
-/// What becomes of a probe that is not there.
-fn missing(error: AttachError, how: MissingProbes, sink: &mut dyn Sink) -> Result<(), AttachError> {
-    match (&error.reason, how) {
-        (Reason::Missing(_), MissingProbes::Ignore) => Ok(()),
-        (Reason::Missing(_), MissingProbes::Warn) => {
-            sink.message(Severity::Warning, &error.to_string(), Some(error.span));
-            Ok(())
-        }
-        _ => Err(error),
-    }
 }

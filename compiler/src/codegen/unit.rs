@@ -166,7 +166,7 @@ fn section_prefix(kind: ProgramKind) -> &'static str {
         ProgramKind::TypedTracepoint => "tp_btf",
         ProgramKind::Tracepoint => "tracepoint",
         ProgramKind::PerfEvent => "perf_event",
-        ProgramKind::Probe => "kprobe",
+        ProgramKind::Probe | ProgramKind::Session => "kprobe",
         ProgramKind::Fentry => "fentry",
         ProgramKind::Fexit => "fexit",
         ProgramKind::Iter => "iter",

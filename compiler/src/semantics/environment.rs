@@ -42,6 +42,8 @@ pub struct Environment {
     pub read_warnings: bool,
     /// Probes and symbols that are not here are taken for granted.
     pub assume_probes: bool,
+    /// A program may be at the entry and the return of functions.
+    pub kprobe_sessions: bool,
     /// Whether this round widened a type.
     pub changed: bool,
     /// The round whose output counts: what is still unknown is an error now.

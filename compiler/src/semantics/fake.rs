@@ -19,6 +19,9 @@ pub struct FakeKernel {
     pub symbols: Vec<UserSymbol>,
     /// Every function's parameters.
     pub parameters: Vec<Parameter>,
+    /// Module and name of the kernel's functions.
+    pub functions: Vec<(String, String)>,
+    pub kprobe_sessions: bool,
 }
 
 impl KernelInfo for FakeKernel {
@@ -40,7 +43,11 @@ impl KernelInfo for FakeKernel {
     }
 
     fn kernel_functions(&self) -> Result<Arc<Vec<(String, String)>>, Unavailable> {
-        Ok(Arc::default())
+        Ok(Arc::new(self.functions.clone()))
+    }
+
+    fn has_kprobe_sessions(&self) -> bool {
+        self.kprobe_sessions
     }
 
     fn function_prototype(&self, _: &str, _: &str) -> Option<Prototype> {

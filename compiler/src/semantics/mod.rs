@@ -13,12 +13,14 @@ pub mod functions;
 pub mod imports;
 pub mod lower;
 pub mod macros;
+mod missing_probes;
 pub mod named_parameters;
 pub mod nearest;
 mod plan_builder;
 pub mod probes;
 pub mod replaced;
 mod rounds;
+mod sessions;
 pub mod widen;
 
 pub use plan_builder::PlanBuilder;

@@ -2,17 +2,19 @@
 
 use std::collections::HashSet;
 
-use crate::diagnostics::{Diagnostic, Severity};
+use crate::diagnostics::Diagnostic;
 use crate::ir::{Module, Program};
 use crate::kernel_info::KernelInfo;
-use crate::plan::{Attach, MapKind, MapRole, MissingProbes, ProbePlan, ProgramKind};
+use crate::plan::{Attach, MapKind, MapRole, ProbePlan, ProgramKind};
 use crate::semantics::config;
 use crate::semantics::direct_tracepoints;
 use crate::semantics::environment::{Declaration, Environment};
 use crate::semantics::functions;
 use crate::semantics::lower::Lowerer;
+use crate::semantics::missing_probes;
 use crate::semantics::plan_builder::PlanBuilder;
 use crate::semantics::probes::{self, Expanded, ProbeContext};
+use crate::semantics::sessions;
 use crate::syntax::ast::{Item, MapDeclaration, Probe, Script, Span};
 use crate::types::Type;
 
@@ -75,6 +77,9 @@ pub fn analyse(
         return Err(diagnostics);
     }
     direct_tracepoints::choose(&mut programs, &mut probes, info);
+    if environment.kprobe_sessions {
+        sessions::join(&mut programs, &mut probes, &mut builder, info);
+    }
     warnings.extend(diagnostics);
     let license = environment.settings.license.clone();
     let module = Module { programs, functions, license, ..Module::default() };
@@ -212,34 +217,33 @@ fn expand<'a>(
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Vec<Action<'a>> {
     let mut actions = Vec::new();
+    let how = environment.settings.missing_probes;
     for item in &script.items {
         let Item::Probe(probe) = item else { continue };
         let mut expanded = Vec::new();
+        let mut found = Vec::new();
         for point in &probe.attach_points {
             match probes::expand(point, environment, info, pid) {
-                Ok(found) if found.is_empty() => {
+                Ok(probes) if probes.is_empty() => {
                     let message = format!("no probes match {}", point.text);
-                    diagnostics.push(Diagnostic::warning("no-match", point.span, message));
+                    found.push(Diagnostic::warning("no-match", point.span, message));
                 }
-                Ok(found) => expanded.extend(found),
-                Err(diagnostic) => diagnostics.extend(missing(*diagnostic, environment.settings.missing_probes)),
+                Ok(probes) => {
+                    if !environment.assume_probes {
+                        found.extend(missing_probes::doubtful(point, &probes, info));
+                    }
+                    expanded.extend(probes);
+                }
+                Err(diagnostic) => found.extend(missing_probes::of_point(point, *diagnostic, how)),
             }
         }
+        if expanded.is_empty() && !found.iter().any(Diagnostic::is_error) {
+            found.extend(missing_probes::of_action(probe, how));
+        }
+        diagnostics.extend(found);
         actions.push(Action { probe, expanded });
     }
     actions
-}
-
-/// What becomes of a probe that does not exist: `missing_probes` decides.
-fn missing(diagnostic: Diagnostic, how: MissingProbes) -> Option<Diagnostic> {
-    match (diagnostic.id, how) {
-        ("unknown-probe", MissingProbes::Ignore) => None,
-        ("unknown-probe", MissingProbes::Warn) => {
-            let message = format!("{}. Skipping.", diagnostic.message.trim_end_matches('.'));
-            Some(Diagnostic { severity: Severity::Warning, message, ..diagnostic })
-        }
-        _ => Some(diagnostic),
-    }
 }
 
 /// Lowers every action for every kind of probe it stands for.

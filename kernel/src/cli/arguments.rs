@@ -132,18 +132,23 @@ impl Arguments {
             include_files: self.include_files.clone(),
             read_warnings: self.read_warnings > 0,
             assume_probes: false,
+            no_kprobe_sessions: self.is_without("kprobe_session"),
         }
     }
 
     /// What attaching depends on.
     pub fn mechanisms(&self) -> Mechanisms {
-        let has = |feature: &str| !self.no_feature.iter().any(|name| name == feature);
         Mechanisms {
-            kprobe_multi: has("kprobe_multi"),
-            kprobe_session: has("kprobe_session"),
-            uprobe_multi: has("uprobe_multi"),
+            kprobe_multi: !self.is_without("kprobe_multi"),
+            uprobe_multi: !self.is_without("uprobe_multi"),
             usdt_file_activation: self.usdt_file_activation,
         }
+    }
+
+    /// Whether a feature of the kernel is not to be used. A session is a link of many kprobes too.
+    fn is_without(&self, feature: &str) -> bool {
+        let names = |name: &String| name == feature || name == "kprobe_multi" && feature == "kprobe_session";
+        self.no_feature.iter().any(names)
     }
 
     /// What clap does not see: flags that exclude each other, and those that cannot be had.

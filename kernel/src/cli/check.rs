@@ -96,6 +96,7 @@ fn check(session: &Session, arguments: &Arguments, name: String, text: String) -
         include_dirs: arguments.include_dirs.clone(),
         include_files: arguments.include_files.clone(),
         assume_probes: arguments.no_probe_check,
+        no_kprobe_sessions: true,
         ..Flags::default()
     };
     let script = Script {

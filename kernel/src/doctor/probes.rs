@@ -17,6 +17,9 @@ const AREA: &str = "probes";
 /// A probe of each type that every machine has, if it has the type; few of them ever fire.
 const TRIALS: &[(&str, &str)] = &[
     ("begin", "begin { }"),
+    ("self", "self:signal:SIGUSR1 { }"),
+    ("test", "test:nothing { }"),
+    ("bench", "bench:nothing { }"),
     ("interval", "interval:s:100 { }"),
     ("profile", "profile:s:100 { }"),
     ("software", "software:emulation-faults:1000 { }"),

@@ -30,7 +30,7 @@ fn warnings_do_not_fail() {
     let said = probebook_with(&["check", "-f", "json", "-"], "begin { $i = 0; while ($i < 1) { $i++; } kprobe:x }");
     // A script that does not parse is an error, though.
     assert_eq!(said.code, 1);
-    let said = probebook_with(&["check", "-f", "json", "-"], "tracepoint:sched:nosuch* { }\nbegin { }");
+    let said = probebook_with(&["check", "-f", "json", "-"], "tracepoint:sched:nosuch*, begin { }");
     let found: Vec<Value> = serde_json::from_str(&said.stdout).unwrap();
     assert_eq!((said.code, found[0]["severity"].as_str()), (0, Some("warning")), "{}", said.stdout);
 }

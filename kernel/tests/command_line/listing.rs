@@ -103,3 +103,33 @@ fn programs_have_functions() {
     let said = list(&[&format!("uprobe:{own}:main")]);
     said.has(&format!("uprobe:{own}:main"));
 }
+
+/// Ends a program when the test is over, however it ends.
+struct Tracer(std::process::Child);
+
+impl Drop for Tracer {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn loaded_bpf_programs_are_listed_with_their_numbers() {
+    if !is_root() {
+        return;
+    }
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_probebook"));
+    let _tracer = Tracer(command.args(["run", "-q", "-e", "interval:s:1234 { @ = 1; }"]).spawn().unwrap());
+    let begun = std::time::Instant::now();
+    let said = loop {
+        let said = list(&["fentry:bpf:interval_s_1234_*"]);
+        if !said.stdout.is_empty() || begun.elapsed().as_secs() > 30 {
+            break said.stdout;
+        }
+    };
+    let id = said.strip_prefix("fentry:bpf:").and_then(|rest| rest.strip_suffix(":interval_s_1234_1\n"));
+    let id = id.unwrap_or_else(|| panic!("{said}"));
+    assert!(id.parse::<u32>().is_ok(), "{said}");
+    list(&["-e", &format!("fexit:bpf:{id}:interval_s_1234_1 {{ }}")]).has(said.replace("fentry", "fexit").trim());
+}

@@ -6,6 +6,7 @@ mod check;
 mod doc;
 mod doctor;
 mod flags;
+mod limits;
 mod listing;
 
 use std::io::Write;

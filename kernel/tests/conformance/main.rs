@@ -5,7 +5,8 @@
 //! `CONFORMANCE=words` runs only the cases whose `file: name` holds the words,
 //! `PROBEBOOK=path` tests another binary. For slow machines that stand in for what this one
 //! lacks: `CONFORMANCE_NEEDS=kprobe,…` runs the cases that need one of these, `CONFORMANCE_SAMPLE=10`
-//! one in ten of the others, and `CONFORMANCE_PATIENCE=6` gives everything six times as long.
+//! one in ten of the others, and `CONFORMANCE_PATIENCE=6` gives everything six times as long and tells of each case when
+//! it is over.
 
 mod case;
 mod judge;
@@ -16,11 +17,13 @@ mod place;
 mod process;
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
+use std::time::Instant;
 
 use case::Case;
 use place::Place;
@@ -126,7 +129,14 @@ fn run(case: &Case, place: &Place) -> Outcome {
     if let Some(reason) = place.why_not(case) {
         return Outcome::Skipped(reason);
     }
+    let begun = Instant::now();
     let result = process::run(case, place).and_then(|run| judge::judge(case, &run));
+    if patience() > 1 {
+        // Not by `eprintln!`, which the harness keeps until the end.
+        let outcome = if result.is_ok() { "ok" } else { "FAILED" };
+        let line = format!("{:5.1} s {outcome} {}\n", begun.elapsed().as_secs_f32(), case.title());
+        let _ = std::io::stderr().write_all(line.as_bytes());
+    }
     match result {
         Ok(()) => Outcome::Passed,
         Err(reason) => Outcome::Failed(reason),

@@ -68,6 +68,7 @@ impl Place {
             "fentry" => !self.fentry.get_or_init(has_fentry),
             "bpffs" => !self.root || !holds("/proc/filesystems", "\tbpf\n"),
             "override" => !holds("/proc/kallsyms", " bpf_override_return\n"),
+            "kprobe-session" => !holds("/proc/kallsyms", " bpf_session_is_return\n"),
             "task-from-pid" => !holds("/proc/kallsyms", " bpf_task_from_pid\n"),
             "no-pmu" => Path::new("/sys/bus/event_source/devices/cpu").exists(),
             "cgroup2" => !Path::new("/sys/fs/cgroup/cgroup.controllers").exists(),

@@ -3,11 +3,10 @@
 
 use std::collections::HashMap;
 
-use probebook_compiler::plan::{Attach, Plan, ProbePlan};
+use probebook_compiler::plan::{Attach, Plan, ProbePlan, ProgramKind};
 
 use super::uprobe::Place;
-use super::{AttachError, Attachment, Mechanisms, Surroundings, Target, attach, kprobe, uprobe};
-use crate::loader::feature;
+use super::{AttachError, Attachment, Mechanisms, Surroundings, Target, attach, kprobe_multi, uprobe};
 use crate::loader::program::Linking;
 
 /// The first Linux with `BPF_TRACE_UPROBE_MULTI`, and the first where such a link that is limited to a
@@ -22,17 +21,29 @@ pub struct Group {
     pub probes: Vec<usize>,
 }
 
-/// How each program of a plan will be linked on this release of Linux (major and minor number).
-pub fn linking(plan: &Plan, mechanisms: Mechanisms, of_process: bool, release: (u32, u32)) -> Vec<Linking> {
+/// The kernel, as far as links depend on it.
+#[derive(Clone, Copy)]
+pub struct Kernel<'a> {
+    /// Major and minor number.
+    pub release: (u32, u32),
+    /// Whether one link can hold many kprobes; found out when it is first asked for.
+    pub has_kprobe_multi: &'a dyn Fn() -> bool,
+}
+
+/// How each program of a plan will be linked.
+pub fn linking(plan: &Plan, mechanisms: Mechanisms, of_process: bool, kernel: Kernel<'_>) -> Vec<Linking> {
     let needed = if of_process { UPROBE_MULTI_OF_PROCESS } else { UPROBE_MULTI };
-    let uprobe_multi = mechanisms.uprobe_multi && release >= needed;
+    let uprobe_multi = mechanisms.uprobe_multi && kernel.release >= needed;
     let of_program = |program: usize| {
         let probes = || plan.probes.iter().filter(|probe| probe.program == program);
         let places: usize = probes().map(|probe| places(probe, 0).map_or(0, |places| places.len())).sum();
         let many_functions = probes().count() > 1 && probes().all(|probe| is_function(&probe.attach));
-        if uprobe_multi && places > 1 && probes().all(|probe| places_of(&probe.attach).is_some()) {
+        let is_session = plan.programs.get(program).is_some_and(|program| program.kind == ProgramKind::Session);
+        if is_session {
+            Linking::KprobeSession
+        } else if uprobe_multi && places > 1 && probes().all(|probe| places_of(&probe.attach).is_some()) {
             Linking::UprobeMulti
-        } else if mechanisms.kprobe_multi && many_functions && feature::kprobe_multi(false).is_ok() {
+        } else if mechanisms.kprobe_multi && many_functions && (kernel.has_kprobe_multi)() {
             Linking::KprobeMulti
         } else {
             Linking::Single
@@ -78,8 +89,8 @@ pub fn attach_group(
     target: Target<'_>,
     around: &Surroundings<'_>,
 ) -> Vec<Result<Vec<Attachment>, AttachError>> {
-    if target.linking == Linking::KprobeMulti {
-        return kprobe::attach_many(probes, target);
+    if matches!(target.linking, Linking::KprobeMulti | Linking::KprobeSession) {
+        return kprobe_multi::attach(probes, target);
     }
     let separately =
         || probes.iter().map(|(cookie, probe)| attach(probe, Target { cookie: *cookie as u64, ..target }, around));
@@ -156,10 +167,11 @@ mod tests {
         assert_eq!(probes, [vec![0, 2], vec![1], vec![3]]);
         let none = Mechanisms { uprobe_multi: false, ..Mechanisms::default() };
         let single = [Linking::Single, Linking::Single];
-        assert_eq!(super::linking(&plan, none, false, (6, 18)), single);
-        assert_eq!(super::linking(&plan, Mechanisms::default(), false, (6, 5)), single);
-        assert_eq!(super::linking(&plan, Mechanisms::default(), false, (6, 6)), linking);
-        assert_eq!(super::linking(&plan, Mechanisms::default(), true, (6, 6)), single);
+        let on = |release| Kernel { release, has_kprobe_multi: &|| true };
+        assert_eq!(super::linking(&plan, none, false, on((6, 18))), single);
+        assert_eq!(super::linking(&plan, Mechanisms::default(), false, on((6, 5))), single);
+        assert_eq!(super::linking(&plan, Mechanisms::default(), false, on((6, 6))), linking);
+        assert_eq!(super::linking(&plan, Mechanisms::default(), true, on((6, 6))), single);
     }
 
     #[test]

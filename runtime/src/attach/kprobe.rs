@@ -1,14 +1,12 @@
-//! `kprobe` and `kretprobe`: a kernel function by performance event, many by one link where the kernel
-//! can.
+//! `kprobe` and `kretprobe`: a kernel function by performance event.
 
-use std::ffi::{CStr, CString};
+use std::ffi::CString;
 use std::io;
 
-use probebook_compiler::plan::{Attach, ProbePlan};
+use probebook_compiler::plan::Attach;
 
 use super::uprobe::source_type;
-use super::{AttachError, Attachment, Reason, Surroundings, Target, perf};
-use crate::loader::link;
+use super::{Attachment, Reason, Surroundings, Target, perf};
 use crate::loader::perf::{Event, Target as Place};
 
 const SOURCE: &str = "/sys/bus/event_source/devices/kprobe/type";
@@ -24,7 +22,7 @@ pub struct Function<'a> {
 }
 
 impl<'a> Function<'a> {
-    fn of(attach: &'a Attach) -> Option<Function<'a>> {
+    pub fn of(attach: &'a Attach) -> Option<Function<'a>> {
         match attach {
             Attach::Kprobe { module, symbol, offset, returns } => {
                 Some(Function { module: module.as_deref(), symbol, offset: *offset, returns: *returns })
@@ -34,7 +32,7 @@ impl<'a> Function<'a> {
     }
 }
 
-/// Attaches to one place.
+/// Attaches to one place; to several, if several functions have the name.
 pub fn attach(
     target: Target<'_>,
     function: Function<'_>,
@@ -49,10 +47,18 @@ pub fn attach(
     };
     let absent = || Reason::Missing(format!("there is no kernel function {name}"));
     let called = if symbol.is_empty() { None } else { Some(CString::new(name.as_str()).map_err(|_| absent())?) };
-    let event = Event::Kprobe { kind, function: called, offset, returns };
-    match perf::hang(&event, Place::Cpu(0), target) {
+    let at = |function: Option<CString>, offset: u64| {
+        perf::hang(&Event::Kprobe { kind, function, offset, returns }, Place::Cpu(0), target)
+    };
+    match at(called, offset) {
         Ok(attachment) => Ok(vec![attachment]),
-        Err(Reason::System { source, .. }) => Err(explain(source, &function)),
+        Err(Reason::System { source, .. }) => {
+            let addresses = around.system.kallsyms().addresses(symbol, module);
+            if source.raw_os_error() != Some(libc::EADDRNOTAVAIL) || addresses.len() < 2 {
+                return Err(explain(source, &function));
+            }
+            addresses.iter().map(|start| at(None, start.saturating_add(offset))).collect()
+        }
         Err(other) => Err(other),
     }
 }
@@ -75,7 +81,7 @@ fn check_offset(function: &Function<'_>, around: &Surroundings<'_>) -> Result<()
 }
 
 /// What `perf_event_open` means by its error numbers (`kernel/trace/trace_kprobe.c`, `kernel/kprobes.c`).
-fn explain(error: io::Error, function: &Function<'_>) -> Reason {
+pub fn explain(error: io::Error, function: &Function<'_>) -> Reason {
     let symbol = if function.symbol.is_empty() { "this address" } else { function.symbol };
     let meaning = match error.raw_os_error() {
         Some(libc::ENOENT | libc::ESRCH) => {
@@ -85,7 +91,7 @@ fn explain(error: io::Error, function: &Function<'_>) -> Reason {
             format!("{symbol} is not traceable: the kernel allows no probes there (notrace, or its kprobes/blacklist)")
         }
         Some(libc::EADDRNOTAVAIL) => {
-            format!("several kernel functions are called {symbol}: name the module, or the address with --unsafe")
+            format!("several kernel functions are called {symbol}, and their addresses are not known")
         }
         Some(libc::EILSEQ) => {
             "Possible attachment attempt in the middle of an instruction, try a different offset.".into()
@@ -93,42 +99,4 @@ fn explain(error: io::Error, function: &Function<'_>) -> Reason {
         _ => return Reason::of(error, "attaching to the kernel function"),
     };
     Reason::Missing(meaning)
-}
-
-/// Attaches to the start or the end of many functions, by as few links as the kernel takes.
-pub fn attach_many(probes: &[(usize, &ProbePlan)], target: Target<'_>) -> Vec<Result<Vec<Attachment>, AttachError>> {
-    let error = match attach_together(probes, target) {
-        Ok(attachment) => {
-            let others = probes.iter().skip(1).map(|_| Ok(Vec::new()));
-            return std::iter::once(Ok(vec![attachment])).chain(others).collect();
-        }
-        Err(error) => error,
-    };
-    match probes {
-        [(_, probe)] => {
-            let reason = match Function::of(&probe.attach) {
-                Some(function) => explain(error, &function),
-                None => Reason::of(error, "attaching to kernel functions"),
-            };
-            vec![Err(AttachError { probe: probe.name.clone(), span: probe.span, reason })]
-        }
-        // The kernel does not say which of them it is.
-        _ => {
-            let (first, second) = probes.split_at(probes.len() / 2);
-            let mut results = attach_many(first, target);
-            results.extend(attach_many(second, target));
-            results
-        }
-    }
-}
-
-fn attach_together(probes: &[(usize, &ProbePlan)], target: Target<'_>) -> io::Result<Attachment> {
-    let functions = probes.iter().filter_map(|(_, probe)| Function::of(&probe.attach));
-    let returns = functions.clone().any(|function| function.returns);
-    let names: Result<Vec<CString>, _> = functions.map(|function| CString::new(function.symbol)).collect();
-    let names = names.map_err(|_| io::Error::from_raw_os_error(libc::ENOENT))?;
-    let names: Vec<&CStr> = names.iter().map(CString::as_c_str).collect();
-    let cookies: Vec<u64> = probes.iter().map(|(cookie, _)| *cookie as u64).collect();
-    let link = link::kprobe_multi(target.program, &names, &cookies, returns)?;
-    Ok(Attachment::of_link(link))
 }

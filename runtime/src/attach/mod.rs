@@ -7,6 +7,7 @@ mod hardware;
 mod interval;
 mod iter;
 mod kprobe;
+mod kprobe_multi;
 mod perf;
 mod profile;
 mod raw_tracepoint;
@@ -25,15 +26,14 @@ use probebook_compiler::kernel_info::Unavailable;
 use probebook_compiler::plan::{Attach, ProbePlan, ProgramKind};
 use probebook_compiler::syntax::ast::Span;
 
+use crate::loader::limits;
 use crate::loader::privilege::Refusal;
 use crate::loader::program::Linking;
 use crate::system::System;
 
 /// A program that hangs on something. Dropping it detaches, which may take 0.1 s.
 pub struct Attachment {
-    /// Closed first.
     _link: OwnedFd,
-    _event: Option<OwnedFd>,
     /// Reading from it runs the iterator.
     objects: Option<File>,
     /// The address of a watchpoint.
@@ -43,11 +43,7 @@ pub struct Attachment {
 impl Attachment {
     /// A link that needs nothing else.
     fn of_link(link: OwnedFd) -> Attachment {
-        Attachment { _link: link, _event: None, objects: None, watches: None }
-    }
-
-    fn of_event(link: OwnedFd, event: OwnedFd) -> Attachment {
-        Attachment { _event: Some(event), ..Attachment::of_link(link) }
+        Attachment { _link: link, objects: None, watches: None }
     }
 
     fn watching(self, address: u64) -> Attachment {
@@ -79,8 +75,6 @@ pub struct Surroundings<'a> {
 pub struct Mechanisms {
     /// One link for many kprobes.
     pub kprobe_multi: bool,
-    /// One program for a kprobe and its kretprobe.
-    pub kprobe_session: bool,
     /// One link for many uprobes.
     pub uprobe_multi: bool,
     /// A USDT semaphore is raised in every process that has the file mapped.
@@ -89,7 +83,7 @@ pub struct Mechanisms {
 
 impl Default for Mechanisms {
     fn default() -> Mechanisms {
-        Mechanisms { kprobe_multi: true, kprobe_session: true, uprobe_multi: true, usdt_file_activation: false }
+        Mechanisms { kprobe_multi: true, uprobe_multi: true, usdt_file_activation: false }
     }
 }
 
@@ -105,7 +99,7 @@ pub struct Target<'a> {
 
 /// A probe could not be attached.
 #[derive(Debug, thiserror::Error)]
-#[error("could not attach {probe}: {reason}")]
+#[error("Unable to attach probe: {probe}: {reason}")]
 pub struct AttachError {
     /// As `probe` gives it.
     pub probe: String,
@@ -130,6 +124,11 @@ pub enum Reason {
     NoBreakpointLeft,
     #[error("it could not be pinned: {0}")]
     Pin(String),
+    #[error(
+        "this process may have {limit} descriptors, and each probe that is attached by itself takes one: raise the \
+         limit before (ulimit -n, LimitNOFILE=), or attach to fewer places"
+    )]
+    DescriptorLimit { limit: u64 },
     #[error("{action}: {source}")]
     System { action: &'static str, source: io::Error },
 }
@@ -137,6 +136,9 @@ pub enum Reason {
 impl Reason {
     /// A failed system call, explained if it is a matter of permission.
     fn of(source: io::Error, action: &'static str) -> Reason {
+        if source.raw_os_error() == Some(libc::EMFILE) {
+            return Reason::DescriptorLimit { limit: limits::most_descriptors() };
+        }
         match Refusal::of(&source, action) {
             Some(refusal) => refusal.into(),
             None => Reason::System { action, source },

@@ -7,13 +7,14 @@ use super::{Attachment, Reason, Surroundings, Target};
 use crate::loader::link;
 use crate::loader::perf::{self, Event};
 
-/// Opens an event, hangs the program on it and lets it fire.
+/// Opens an event, hangs the program on it and lets it fire. The link keeps the event
+/// (`bpf_perf_link_attach` in `kernel/bpf/syscall.c`), so one descriptor is enough.
 pub fn hang(event: &Event, on: perf::Target, target: Target<'_>) -> Result<Attachment, Reason> {
     let event = perf::open(event, on).map_err(|error| Reason::of(error, "opening the performance event"))?;
     let link = link::perf_event(target.program, event.as_fd(), target.cookie)
         .map_err(|error| Reason::of(error, "linking the program to its event"))?;
     perf::enable(event.as_fd()).map_err(|error| Reason::of(error, "enabling the event"))?;
-    Ok(Attachment::of_event(link, event))
+    Ok(Attachment::of_link(link))
 }
 
 /// Hangs the program on an event of each CPU, or of each thread of the process of interest.

@@ -37,9 +37,7 @@ pub fn attach(
 ) -> Result<Vec<Attachment>, Reason> {
     match target.linking {
         Linking::UprobeMulti => many(target, path, places, returns, around).map(|attachment| vec![attachment]),
-        Linking::Single | Linking::KprobeMulti => {
-            places.iter().map(|place| one(target, path, place, returns, around)).collect()
-        }
+        _ => places.iter().map(|place| one(target, path, place, returns, around)).collect(),
     }
 }
 

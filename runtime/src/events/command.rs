@@ -5,6 +5,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use crate::loader::limits;
 use crate::process::{Chunk, Leash, Output};
 
 /// How often a running command is looked at.
@@ -17,6 +18,7 @@ pub fn run(script: &str, mut output: impl FnMut(&[u8]), is_interrupted: impl Fn(
     let (reader, writer) = io::pipe()?;
     let mut command = Command::new("/bin/sh");
     command.arg("-c").arg(script).stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer).process_group(0);
+    limits::restore_descriptors(&mut command);
     let mut child = command.spawn()?;
     // Holds the pipe's writing ends, which must be closed for the reader to see the end.
     drop(command);

@@ -1,5 +1,6 @@
 //! Counts what was lost, where it was lost.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
@@ -12,7 +13,8 @@ use crate::maps::LiveMap;
 pub struct LossCounters {
     counters: Option<Arc<LiveMap>>,
     losses: Vec<Counted>,
-    missed: Vec<(String, u64)>,
+    /// By program: its probes, and how often it was skipped.
+    missed: BTreeMap<usize, (String, u64)>,
     packets: u64,
 }
 
@@ -28,7 +30,7 @@ impl LossCounters {
     pub fn new(plan: &Plan, maps: &[Arc<LiveMap>]) -> LossCounters {
         let counters = maps.iter().find(|map| map.plan().role == MapRole::Counters).cloned();
         let losses = plan.losses.iter().map(|loss| counted(loss, maps)).collect();
-        LossCounters { counters, losses, missed: Vec::new(), packets: 0 }
+        LossCounters { counters, losses, missed: BTreeMap::new(), packets: 0 }
     }
 
     /// What was lost since the last call.
@@ -55,22 +57,21 @@ impl LossCounters {
         LossReport { kind: LossKind::Packets, new, total: self.packets }
     }
 
-    /// Notes how often the kernel has skipped a probe so far; gives what is new.
-    pub fn note_missed(&mut self, probe: &str, total: u64) -> Option<LossReport> {
-        let known = self.missed.iter_mut().find(|(name, _)| name == probe);
-        let before = known.as_ref().map_or(0, |(_, count)| *count);
-        let new = total.saturating_sub(before);
-        match known {
-            Some((_, count)) => *count = total,
-            None => self.missed.push((probe.to_owned(), total)),
+    /// Notes how often the kernel has skipped a program so far; gives what is new. `probe` says which of the
+    /// script's probes that was.
+    pub fn note_missed(&mut self, program: usize, total: u64, probe: impl FnOnce() -> String) -> Option<LossReport> {
+        if total == 0 {
+            return None;
         }
-        (new > 0).then(|| LossReport { kind: LossKind::Missed { probe: probe.to_owned() }, new, total })
+        let (probe, told) = self.missed.entry(program).or_insert_with(|| (probe(), 0));
+        let new = total.saturating_sub(std::mem::replace(told, total));
+        (new > 0).then(|| LossReport { kind: LossKind::Missed { probe: probe.clone() }, new, total })
     }
 
     /// Everything that was ever lost.
     pub fn totals(&self) -> Vec<LossReport> {
         let counted = self.losses.iter().map(|loss| (loss.kind.clone(), loss.told));
-        let missed = self.missed.iter().map(|(probe, count)| (LossKind::Missed { probe: probe.clone() }, *count));
+        let missed = self.missed.values().map(|(probe, count)| (LossKind::Missed { probe: probe.clone() }, *count));
         counted
             .chain(missed)
             .filter(|(_, total)| *total > 0)
@@ -115,9 +116,11 @@ mod tests {
     #[test]
     fn only_new_misses_are_reported() {
         let mut losses = LossCounters::new(&Plan::default(), &[]);
-        assert!(losses.note_missed("profile:hz:99", 0).is_none());
-        assert_eq!(losses.note_missed("profile:hz:99", 5).map(|report| report.new), Some(5));
-        assert_eq!(losses.note_missed("profile:hz:99", 7).map(|report| (report.new, report.total)), Some((2, 7)));
+        let mut note = |total| losses.note_missed(3, total, || "profile:hz:99".into());
+        assert!(note(0).is_none());
+        assert_eq!(note(5).map(|report| report.new), Some(5));
+        assert_eq!(note(7).map(|report| (report.new, report.total)), Some((2, 7)));
+        assert!(note(7).is_none());
         assert_eq!(losses.totals().len(), 1);
     }
 }

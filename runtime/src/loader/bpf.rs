@@ -9,6 +9,9 @@ use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
 use aya_obj::generated::{bpf_attr, bpf_cmd};
 
+/// `BPF_TRACE_KPROBE_SESSION` of `enum bpf_attach_type`, which the bindings do not know yet.
+pub(crate) const KPROBE_SESSION: u32 = 56;
+
 /// A zeroed attribute, ready to be filled for one command.
 pub(crate) fn attribute() -> bpf_attr {
     // SAFETY: `bpf_attr` is a union of plain C structs of integers; all zeros is valid for each.

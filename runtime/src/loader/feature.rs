@@ -1,14 +1,14 @@
 //! What the kernel can do, found out by trying: programs of one call, links of one place.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 
 use aya_obj::generated::{bpf_attach_type, bpf_cmd, bpf_insn, bpf_prog_type};
 use probebook_compiler::plan::ProgramKind;
 
-use super::bpf::{attribute, bpf_descriptor};
-use super::link::{self, UprobePlaces};
+use super::bpf::{KPROBE_SESSION, attribute, bpf_descriptor};
+use super::link::{self, Ends, KernelFunctions, UprobePlaces};
 use super::program::{Linking, kernel_type};
 
 /// `BPF_JMP | BPF_CALL`, `BPF_JMP | BPF_EXIT` and `BPF_ALU64 | BPF_MOV | BPF_K` (`linux/bpf.h`).
@@ -17,8 +17,6 @@ const EXIT: u8 = 0x95;
 const MOVE: u8 = 0xb7;
 /// `BPF_PSEUDO_KFUNC_CALL` (`linux/bpf.h`).
 const KERNEL_FUNCTION: u8 = 2;
-/// Attach types that the bindings may not know yet (`enum bpf_attach_type`).
-const KPROBE_SESSION: u32 = 56;
 /// Room for the verifier's few words.
 const LOG: usize = 4096;
 
@@ -35,37 +33,53 @@ pub enum Support {
     Refused(String),
 }
 
-/// Whether a helper can be called from any kind of program that traces. `iterator` is the BTF id of
-/// an iterator's function, for helpers that need a program with typed arguments.
-pub fn helper(id: u32, iterator: Option<u32>) -> Support {
+/// BTF ids that programs with typed arguments are loaded for, where the kernel describes itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Typed {
+    /// An iterator's function.
+    pub iterator: Option<u32>,
+    /// A function that can be traced.
+    pub function: Option<u32>,
+}
+
+/// Whether a helper can be called from any kind of program that traces.
+pub fn helper(id: u32, typed: Typed) -> Support {
     let plain = [
         bpf_prog_type::BPF_PROG_TYPE_RAW_TRACEPOINT,
         bpf_prog_type::BPF_PROG_TYPE_KPROBE,
         bpf_prog_type::BPF_PROG_TYPE_PERF_EVENT,
     ];
     let plain = plain.map(|ty| Kind { program: ty as u32, attach: 0, btf_id: 0 });
-    let typed = iterator.map(|btf_id| Kind {
-        program: bpf_prog_type::BPF_PROG_TYPE_TRACING as u32,
-        attach: bpf_attach_type::BPF_TRACE_ITER as u32,
-        btf_id,
-    });
+    let tracing = |attach: bpf_attach_type, btf_id: Option<u32>| {
+        let program = bpf_prog_type::BPF_PROG_TYPE_TRACING as u32;
+        btf_id.map(|btf_id| Kind { program, attach: attach as u32, btf_id })
+    };
+    let iterator = tracing(bpf_attach_type::BPF_TRACE_ITER, typed.iterator);
     let mut last = Support::OtherPrograms;
-    for kind in plain.into_iter().chain(typed) {
-        let call = [instruction(CALL, id), instruction(MOVE, 0), instruction(EXIT, 0)];
-        match load(kind, &call).map_or_else(|(error, log)| verdict(&error, &log), |_| Support::Works) {
+    for kind in plain.into_iter().chain(iterator) {
+        match try_call(kind, id) {
             Support::OtherPrograms => {}
             Support::Works => return Support::Works,
             other => last = other,
         }
     }
-    last
+    // Where the kernel refuses programs at functions at all, that says nothing of the helper.
+    match tracing(bpf_attach_type::BPF_TRACE_FEXIT, typed.function).map(|kind| try_call(kind, id)) {
+        Some(Support::Works) => Support::Works,
+        _ => last,
+    }
+}
+
+fn try_call(kind: Kind, helper: u32) -> Support {
+    let call = [instruction(CALL, helper), instruction(MOVE, 0), instruction(EXIT, 0)];
+    load(kind, &call).map_or_else(|(error, log)| verdict(&error, &log), |_| Support::Works)
 }
 
 /// Whether programs of a kind may call a function of the kernel (a kfunc). `host` is the BTF id of what
 /// such a program is bound to, if its kind is bound to something.
 pub fn may_call(function: u32, kind: ProgramKind, host: u32) -> bool {
     let (program, attach) = kernel_type(kind, Linking::Single);
-    let kind = Kind { program: program as u32, attach: attach.map_or(0, |attach| attach as u32), btf_id: host };
+    let kind = Kind { program: program as u32, attach, btf_id: host };
     let mut call = instruction(CALL, function);
     call.set_src_reg(KERNEL_FUNCTION);
     match load(kind, &[call, instruction(MOVE, 0), instruction(EXIT, 0)]) {
@@ -96,23 +110,25 @@ fn verdict(error: &io::Error, log: &str) -> Support {
     Support::Works
 }
 
-/// Whether one link can hold many kprobes; with `session` also entry and return by one program.
+/// Whether one link can hold many kprobes; with `session` also entry and return by one program. Tried for real.
 pub fn kprobe_multi(session: bool) -> io::Result<()> {
+    link_kprobes(c"vfs_statfs", session).map(drop)
+}
+
+/// The same without attaching to anything, which takes long to undo: whether the kernel gets as far as to look
+/// for a function.
+pub fn looks_for_kprobes(session: bool) -> bool {
+    // No symbol has a blank in its name.
+    let found = link_kprobes(c"no such function", session);
+    found.is_err_and(|error| matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH)))
+}
+
+fn link_kprobes(function: &CStr, session: bool) -> io::Result<OwnedFd> {
     let attach = if session { KPROBE_SESSION } else { bpf_attach_type::BPF_TRACE_KPROBE_MULTI as u32 };
     let program = returning(attach)?;
-    let symbol = c"vfs_statfs";
-    let symbols = [symbol.as_ptr()];
-    let mut attr = attribute();
-    // SAFETY: all members of the union are plain integers; this is the one for BPF_LINK_CREATE.
-    let link = unsafe { &mut attr.link_create };
-    link.__bindgen_anon_1.prog_fd = program.as_raw_fd() as u32;
-    link.attach_type = attach;
-    // SAFETY: as above; this is the member for many kprobes.
-    let multi = unsafe { &mut link.__bindgen_anon_3.kprobe_multi };
-    multi.cnt = 1;
-    multi.syms = symbols.as_ptr() as u64;
-    // SAFETY: the symbol and the array of one pointer outlive the call.
-    unsafe { bpf_descriptor(bpf_cmd::BPF_LINK_CREATE, &mut attr) }.map(drop)
+    let ends = if session { Ends::Both } else { Ends::Entry };
+    let functions = KernelFunctions { names: &[function], cookies: &[0], ends };
+    link::kprobe_multi(program.as_fd(), &functions)
 }
 
 /// Whether one link can hold many uprobes. Tried on a function of this program.
@@ -193,11 +209,12 @@ mod tests {
             return println!("skipped: needs root");
         }
         // bpf_map_lookup_elem and bpf_get_current_comm.
-        assert_eq!(helper(1, None), Support::Works);
-        assert_eq!(helper(16, None), Support::Works);
-        assert_eq!(helper(60_000, None), Support::Unknown);
+        let helper = |id| helper(id, Typed::default());
+        assert_eq!(helper(1), Support::Works);
+        assert_eq!(helper(16), Support::Works);
+        assert_eq!(helper(60_000), Support::Unknown);
         // bpf_skb_store_bytes, which no tracing program may call.
-        assert_eq!(helper(9, None), Support::OtherPrograms);
+        assert_eq!(helper(9), Support::OtherPrograms);
     }
 
     #[test]

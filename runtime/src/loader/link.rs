@@ -6,34 +6,48 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use aya_obj::generated::{bpf_attach_type, bpf_cmd};
 
-use super::bpf::{attribute, bpf, bpf_descriptor};
+use super::bpf::{KPROBE_SESSION, attribute, bpf, bpf_descriptor};
 
 /// `BPF_F_KPROBE_MULTI_RETURN` of `linux/bpf.h`.
 const KPROBE_RETURN: u32 = 1;
 
-/// Runs `program`, loaded for such links, at the start or the end of all these functions; `cookies`
-/// are what `bpf_get_attach_cookie` returns there.
-pub fn kprobe_multi(
-    program: BorrowedFd<'_>,
-    functions: &[&CStr],
-    cookies: &[u64],
-    returns: bool,
-) -> io::Result<OwnedFd> {
-    if functions.len() != cookies.len() {
+/// At which ends of functions a program runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ends {
+    Entry,
+    Return,
+    /// A session.
+    Both,
+}
+
+/// Kernel functions for one link.
+pub struct KernelFunctions<'a> {
+    pub names: &'a [&'a CStr],
+    /// As many as there are names: what `bpf_get_attach_cookie` returns there.
+    pub cookies: &'a [u64],
+    pub ends: Ends,
+}
+
+/// Runs `program`, loaded for such links, at all these functions.
+pub fn kprobe_multi(program: BorrowedFd<'_>, functions: &KernelFunctions<'_>) -> io::Result<OwnedFd> {
+    if functions.names.len() != functions.cookies.len() {
         return Err(io::ErrorKind::InvalidInput.into());
     }
-    let names: Vec<u64> = functions.iter().map(|name| name.as_ptr() as u64).collect();
+    let names: Vec<u64> = functions.names.iter().map(|name| name.as_ptr() as u64).collect();
     let mut attr = attribute();
     // SAFETY: all members of the union are plain integers; this is the one for BPF_LINK_CREATE.
     let link = unsafe { &mut attr.link_create };
     link.__bindgen_anon_1.prog_fd = program.as_raw_fd() as u32;
-    link.attach_type = bpf_attach_type::BPF_TRACE_KPROBE_MULTI as u32;
+    link.attach_type = match functions.ends {
+        Ends::Both => KPROBE_SESSION,
+        _ => bpf_attach_type::BPF_TRACE_KPROBE_MULTI as u32,
+    };
     // SAFETY: plain integers too.
     let multi = unsafe { &mut link.__bindgen_anon_3.kprobe_multi };
     multi.syms = names.as_ptr() as u64;
-    multi.cookies = cookies.as_ptr() as u64;
+    multi.cookies = functions.cookies.as_ptr() as u64;
     multi.cnt = u32::try_from(names.len()).unwrap_or(u32::MAX);
-    multi.flags = if returns { KPROBE_RETURN } else { 0 };
+    multi.flags = if functions.ends == Ends::Return { KPROBE_RETURN } else { 0 };
     // SAFETY: names and arrays outlive the call; the arrays have `cnt` elements.
     unsafe { bpf_descriptor(bpf_cmd::BPF_LINK_CREATE, &mut attr) }
 }

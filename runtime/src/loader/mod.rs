@@ -8,6 +8,7 @@ pub mod child;
 pub mod control;
 pub mod feature;
 pub mod inspect;
+pub mod limits;
 pub mod link;
 pub mod map_io;
 pub mod mount;

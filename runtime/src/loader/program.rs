@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use aya_obj::generated::{bpf_attach_type, bpf_cmd, bpf_prog_info, bpf_prog_type};
 use probebook_compiler::plan::{ProgramKind, ProgramPlan};
 
-use super::bpf::{address, attribute, bpf, bpf_descriptor};
+use super::bpf::{KPROBE_SESSION, address, attribute, bpf, bpf_descriptor};
 use super::object::{self, Executable, Executables, LineInfo, Numbers, ObjectError};
 use super::privilege::Refusal;
 use super::verifier_log;
@@ -22,6 +22,8 @@ pub enum Linking {
     Single,
     /// Many kernel functions in one link (`BPF_TRACE_KPROBE_MULTI`).
     KprobeMulti,
+    /// Both ends of many kernel functions in one link (`BPF_TRACE_KPROBE_SESSION`).
+    KprobeSession,
     /// Many places of a file in one link (`BPF_TRACE_UPROBE_MULTI`).
     UprobeMulti,
 }
@@ -135,7 +137,7 @@ fn submit(executable: &Executable, around: &Surroundings<'_>, log: &mut [u8]) ->
     let load = unsafe { &mut attr.__bindgen_anon_3 };
     let (program_type, attach_type) = kernel_type(around.kind, around.linking);
     load.prog_type = program_type as u32;
-    load.expected_attach_type = attach_type.map_or(0, |ty| ty as u32);
+    load.expected_attach_type = attach_type;
     load.insns = executable.instructions.as_ptr() as u64;
     load.insn_cnt = u32::try_from(executable.instructions.len()).unwrap_or(u32::MAX);
     load.license = executable.license.as_ptr() as u64;
@@ -168,26 +170,31 @@ fn records(bytes: &[u8], size: u32) -> u32 {
     u32::try_from(bytes.len()).unwrap_or(0).checked_div(size).unwrap_or(0)
 }
 
-/// Program and attach types as `linux/bpf.h` numbers them.
-pub(super) fn kernel_type(kind: ProgramKind, linking: Linking) -> (bpf_prog_type, Option<bpf_attach_type>) {
+/// Program and attach types as `linux/bpf.h` numbers them; where the program type says all, the attach type is 0.
+pub(super) fn kernel_type(kind: ProgramKind, linking: Linking) -> (bpf_prog_type, u32) {
     match kind {
-        ProgramKind::Run | ProgramKind::RawTracepoint => (bpf_prog_type::BPF_PROG_TYPE_RAW_TRACEPOINT, None),
-        ProgramKind::Measured => (bpf_prog_type::BPF_PROG_TYPE_XDP, None),
-        ProgramKind::TypedTracepoint => (bpf_prog_type::BPF_PROG_TYPE_TRACING, Some(bpf_attach_type::BPF_TRACE_RAW_TP)),
-        ProgramKind::Tracepoint => (bpf_prog_type::BPF_PROG_TYPE_TRACEPOINT, None),
-        ProgramKind::PerfEvent => (bpf_prog_type::BPF_PROG_TYPE_PERF_EVENT, None),
-        ProgramKind::Probe => {
+        ProgramKind::Run | ProgramKind::RawTracepoint => (bpf_prog_type::BPF_PROG_TYPE_RAW_TRACEPOINT, 0),
+        ProgramKind::Measured => (bpf_prog_type::BPF_PROG_TYPE_XDP, 0),
+        ProgramKind::TypedTracepoint => tracing(bpf_attach_type::BPF_TRACE_RAW_TP),
+        ProgramKind::Tracepoint => (bpf_prog_type::BPF_PROG_TYPE_TRACEPOINT, 0),
+        ProgramKind::PerfEvent => (bpf_prog_type::BPF_PROG_TYPE_PERF_EVENT, 0),
+        ProgramKind::Probe | ProgramKind::Session => {
             let attach_type = match linking {
-                Linking::Single => None,
-                Linking::KprobeMulti => Some(bpf_attach_type::BPF_TRACE_KPROBE_MULTI),
-                Linking::UprobeMulti => Some(bpf_attach_type::BPF_TRACE_UPROBE_MULTI),
+                Linking::Single => 0,
+                Linking::KprobeMulti => bpf_attach_type::BPF_TRACE_KPROBE_MULTI as u32,
+                Linking::KprobeSession => KPROBE_SESSION,
+                Linking::UprobeMulti => bpf_attach_type::BPF_TRACE_UPROBE_MULTI as u32,
             };
             (bpf_prog_type::BPF_PROG_TYPE_KPROBE, attach_type)
         }
-        ProgramKind::Fentry => (bpf_prog_type::BPF_PROG_TYPE_TRACING, Some(bpf_attach_type::BPF_TRACE_FENTRY)),
-        ProgramKind::Fexit => (bpf_prog_type::BPF_PROG_TYPE_TRACING, Some(bpf_attach_type::BPF_TRACE_FEXIT)),
-        ProgramKind::Iter => (bpf_prog_type::BPF_PROG_TYPE_TRACING, Some(bpf_attach_type::BPF_TRACE_ITER)),
+        ProgramKind::Fentry => tracing(bpf_attach_type::BPF_TRACE_FENTRY),
+        ProgramKind::Fexit => tracing(bpf_attach_type::BPF_TRACE_FEXIT),
+        ProgramKind::Iter => tracing(bpf_attach_type::BPF_TRACE_ITER),
     }
+}
+
+fn tracing(attach_type: bpf_attach_type) -> (bpf_prog_type, u32) {
+    (bpf_prog_type::BPF_PROG_TYPE_TRACING, attach_type as u32)
 }
 
 /// Gives the object's type information to the kernel.

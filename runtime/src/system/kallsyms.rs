@@ -80,6 +80,15 @@ impl Kallsyms {
         self.symbols.get(index as usize).map(|entry| entry.address)
     }
 
+    /// The addresses of all symbols of a name; in one module only, if it is given.
+    pub fn addresses(&self, name: &str, module: Option<&str>) -> Vec<u64> {
+        let first = self.by_name().partition_point(|index| self.name_at(*index) < name);
+        let same = self.by_name().iter().skip(first).take_while(|index| self.name_at(**index) == name);
+        let entries = same.filter_map(|index| self.symbols.get(*index as usize));
+        let is_there = |entry: &&Entry| module.is_none_or(|module| self.text.get(entry.module_range()) == Some(module));
+        entries.filter(is_there).map(|entry| entry.address).collect()
+    }
+
     /// All symbols, by name.
     pub fn iter(&self) -> impl Iterator<Item = KernelSymbol<'_>> {
         self.by_name().iter().filter_map(|index| {
@@ -141,7 +150,8 @@ mod tests {
     use super::*;
 
     const TEXT: &str = "ffffffff81000100 T vfs_read\nffffffff81000000 T _stext\n\
-        ffffffff81000100 t alias\nffffffffc0001000 t init\t[module]\n0000000000000000 A hidden\n";
+        ffffffff81000100 t alias\nffffffffc0001000 t init\t[module]\n0000000000000000 A hidden\n\
+        ffffffff81000200 t twice\nffffffffc0001100 t twice\t[module]\n";
 
     #[test]
     fn an_address_lies_in_the_symbol_before_it() {
@@ -158,7 +168,10 @@ mod tests {
         let kallsyms = Kallsyms::parse(TEXT.into());
         assert_eq!(kallsyms.address("init"), Some(0xffff_ffff_c000_1000));
         assert_eq!(kallsyms.address("hidden"), None);
+        assert_eq!(kallsyms.addresses("twice", None), [0xffff_ffff_8100_0200, 0xffff_ffff_c000_1100]);
+        assert_eq!(kallsyms.addresses("twice", Some("module")), [0xffff_ffff_c000_1100]);
+        assert_eq!(kallsyms.addresses("hidden", None), [0; 0]);
         let names: Vec<&str> = kallsyms.iter().map(|symbol| symbol.name).collect();
-        assert_eq!(names, ["_stext", "alias", "init", "vfs_read"]);
+        assert_eq!(names, ["_stext", "alias", "init", "twice", "twice", "vfs_read"]);
     }
 }

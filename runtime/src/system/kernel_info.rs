@@ -68,6 +68,10 @@ impl KernelInfo for System {
         feature::may_call(function, kind, host.unwrap_or(0))
     }
 
+    fn has_kprobe_sessions(&self) -> bool {
+        *self.kprobe_sessions.get_or_init(|| feature::looks_for_kprobes(true))
+    }
+
     fn iterators(&self) -> Result<Arc<Vec<String>>, Unavailable> {
         self.require_btf("iterators")?;
         Ok(Arc::clone(self.iterators.get_or_init(|| Arc::new(self.btf().iterators()))))

@@ -18,6 +18,7 @@ use nix::time::ClockId;
 
 use probebook_compiler::kernel_info::KERNEL;
 
+use crate::loader::feature;
 pub use btf::{Btf, Signature};
 pub use kallsyms::{Kallsyms, KernelSymbol};
 use modules::Modules;
@@ -35,6 +36,8 @@ pub struct System {
     functions: OnceLock<Arc<Vec<(String, String)>>>,
     iterators: OnceLock<Arc<Vec<String>>>,
     modules: Modules,
+    kprobe_multi: OnceLock<bool>,
+    kprobe_sessions: OnceLock<bool>,
 }
 
 impl System {
@@ -83,6 +86,11 @@ impl System {
         let release = name.release().to_string_lossy();
         let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map_while(|number| number.parse().ok());
         (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+    }
+
+    /// Whether one link can hold many kprobes.
+    pub fn has_kprobe_multi(&self) -> bool {
+        *self.kprobe_multi.get_or_init(|| feature::looks_for_kprobes(false))
     }
 
     /// Numbers of the CPUs that run, sorted.

@@ -231,6 +231,7 @@ fn definitions_hold_for_later_cells() {
             include_files: &[],
             read_warnings: false,
             assume_probes: false,
+            kprobe_sessions: false,
             options: Default::default(),
             cache: &Default::default(),
         })

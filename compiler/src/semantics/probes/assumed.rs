@@ -6,7 +6,7 @@ use crate::types::AddressSpace;
 use super::{Arguments, Expanded, ProbeContext, ProbeType, Request};
 
 /// Diagnostics that say a probe is not here; anything else is wrong on every system.
-const ABSENT: [&str; 3] = ["unknown-probe", "unknown-binary", "system-information"];
+const ABSENT: [&str; 4] = ["unknown-probe", super::UNKNOWN_FUNCTION, "unknown-binary", "system-information"];
 
 /// Whether an attach point was refused only because of what this system has.
 pub fn is_absent(id: &str) -> bool {

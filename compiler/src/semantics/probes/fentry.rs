@@ -5,7 +5,7 @@ use crate::kernel_info::Prototype;
 use crate::plan::{Attach, FentryTarget, ProgramKind};
 use crate::types::Type;
 
-use super::{Arguments, Expanded, ProbeContext, ProbeType, Request, glob};
+use super::{Arguments, Expanded, ProbeContext, ProbeType, Request, glob, kprobe};
 
 pub const FENTRY: ProbeType = ProbeType {
     name: "fentry",
@@ -57,7 +57,8 @@ fn kernel_functions(request: &Request, ty: &'static ProbeType, module: &str, fun
     let described: Vec<(&(String, String), Prototype)> =
         matching.filter_map(|place| Some((place, request.info.function_prototype(&place.0, &place.1)?))).collect();
     if described.is_empty() && !glob::is_pattern(function) {
-        return Err(no_matches(request, ty, function, all.iter().map(|(_, name)| name.as_str())));
+        let module = (module != "*").then_some(module);
+        return Err(kprobe::absent(request, ty, module, function, &all));
     }
     request.check_limit(described.len())?;
     let make = |(place, prototype): (&(String, String), Prototype)| {

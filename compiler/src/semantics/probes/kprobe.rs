@@ -3,11 +3,11 @@
 use std::collections::HashSet;
 
 use crate::diagnostics::Diagnostic;
-use crate::kernel_info::KERNEL;
+use crate::kernel_info::{KERNEL, KernelInfo};
 use crate::plan::{Attach, ProgramKind};
 use crate::types::AddressSpace;
 
-use super::{Arguments, Expanded, ProbeContext, ProbeType, Request, glob};
+use super::{Arguments, Expanded, ProbeContext, ProbeType, Request, UNKNOWN_FUNCTION, glob};
 
 pub const KPROBE: ProbeType = ProbeType {
     name: "kprobe",
@@ -132,27 +132,41 @@ fn named(
     };
     match found.or_else(hidden) {
         Some(known) => Ok(vec![at_function(request, ty, module.map(|_| known), name, offset, returns)]),
+        // The kernel may know better, and may be asked; there is a warning.
+        None if request.environment.allow_unsafe && is_loaded(module, &all) => {
+            Ok(vec![at_function(request, ty, module, name, offset, returns)])
+        }
         None => Err(absent(request, ty, module, name, &all)),
     }
 }
 
+/// Whether kernel functions are known, and this is none of them.
+pub(in crate::semantics) fn is_unknown(info: &dyn KernelInfo, attach: &Attach) -> bool {
+    let Attach::Kprobe { symbol, .. } = attach else { return false };
+    let Ok(all) = info.kernel_functions() else { return false };
+    let known = || all.binary_search_by(|(_, function)| function.as_str().cmp(symbol)).is_ok();
+    !symbol.is_empty() && !known() && info.kernel_symbol(symbol).is_none()
+}
+
+fn is_loaded(module: Option<&str>, all: &[(String, String)]) -> bool {
+    module.is_none_or(|module| module == KERNEL || all.iter().any(|(known, _)| glob::matches(module, known)))
+}
+
 /// Why there is no function of that name, as far as it can be known, and what was probably meant.
-fn absent(
+pub(super) fn absent(
     request: &Request,
     ty: &ProbeType,
     module: Option<&str>,
     name: &str,
     all: &[(String, String)],
 ) -> Box<Diagnostic> {
-    if let Some(module) = module
-        && module != KERNEL
-        && !all.iter().any(|(known, _)| glob::matches(module, known))
-    {
+    if let Some(module) = module.filter(|_| !is_loaded(module, all)) {
         let message = format!("specified module {module} in probe {} is not loaded.", request.point.text);
         return Box::new(request.error("unknown-probe", message).hint(format!("modprobe {module}")));
     }
     let shown = module.map_or(name.to_owned(), |module| format!("{module}:{name}"));
-    let diagnostic = request.error("unknown-probe", format!("No matches for {} {shown}.", ty.name));
+    let id = if ty.name.starts_with('k') { UNKNOWN_FUNCTION } else { "unknown-probe" };
+    let diagnostic = request.error(id, format!("No matches for {} {shown}.", ty.name));
     // The compiler of the kernel names what it has made of a function `name.isra.0`, `name.constprop.0`.
     let start = all.partition_point(|(_, function)| function.as_str() < name);
     let after = |function: &str| function.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'));
@@ -163,7 +177,13 @@ fn absent(
     }
     let elsewhere = all.get(start).filter(|(_, function)| function == name);
     if let Some((known, _)) = elsewhere {
-        return Box::new(diagnostic.hint(format!("it is in {known}: {}:{known}:{name}", ty.name)));
+        return Box::new(match module {
+            Some(module) if !glob::matches(module, known) => {
+                diagnostic.hint(format!("it is in {known}: {}:{known}:{name}", ty.name))
+            }
+            // Only probes that want a description get here.
+            _ => diagnostic.hint(format!("{known} has it, but does not describe it (BTF); kprobe:{name} may do")),
+        });
     }
     let why = "it does not exist in this kernel, or was inlined into its callers";
     let hint = match crate::semantics::nearest::nearest(name, all.iter().map(|(_, known)| known.as_str())) {

@@ -7,7 +7,7 @@ mod fentry;
 mod function;
 pub mod glob;
 mod iter;
-mod kprobe;
+pub(in crate::semantics) mod kprobe;
 mod raw_tracepoint;
 mod signal;
 mod special;
@@ -34,6 +34,9 @@ use crate::syntax::{
 };
 use crate::types::{AddressSpace, StructField, StructType, Type};
 use crate::user_info::UsdtLocation;
+
+/// Told of a kernel function that kprobes cannot be at.
+pub const UNKNOWN_FUNCTION: &str = "unknown-function";
 
 /// A probe type of the language.
 pub struct ProbeType {

@@ -1,6 +1,7 @@
 //! `rawtracepoint:event`: tracepoints with the kernel's own arguments, typed by BTF.
 
 use crate::diagnostics::Diagnostic;
+use crate::kernel_info::KERNEL;
 use crate::plan::{Attach, ProgramKind};
 
 use super::{Arguments, Expanded, ProbeContext, ProbeType, Request, glob};
@@ -14,15 +15,17 @@ pub const RAW_TRACEPOINT: ProbeType = ProbeType {
 };
 
 fn expand(request: &Request) -> Result<Vec<Expanded>, Box<Diagnostic>> {
-    let name = match request.parts.as_slice() {
-        [name] => name,
-        [_module, name] => name,
+    let (module, name) = match request.parts.as_slice() {
+        [name] => (None, name),
+        [module, name] => (Some(module), name),
         _ => return Err(request.wrong_form(&RAW_TRACEPOINT)),
     };
     let all = request.info.raw_tracepoints().map_err(|error| request.unavailable(error))?;
-    let matching: Vec<&String> = all.iter().filter(|known| glob::matches(name, known)).collect();
+    let is_known_module = module.is_none_or(|module| glob::matches(module, KERNEL));
+    let matching: Vec<&String> = all.iter().filter(|known| is_known_module && glob::matches(name, known)).collect();
     if matching.is_empty() && !glob::is_pattern(name) {
-        return Err(request.not_found("raw tracepoint", name, all.iter().map(String::as_str)));
+        let shown = module.map_or(name.clone(), |module| format!("{module}:{name}"));
+        return Err(request.no_match(&RAW_TRACEPOINT, &shown, name, all.iter().map(String::as_str)));
     }
     request.check_limit(matching.len())?;
     Ok(matching.into_iter().map(|name| describe(request, name)).collect())

@@ -62,15 +62,16 @@ fn describe(request: &Request, category: &str, name: &str) -> Result<Option<Expa
 
 fn unknown(request: &Request, category: &str, name: &str) -> Result<Box<Diagnostic>, Box<Diagnostic>> {
     let all = request.info.tracepoints().map_err(|error| request.unavailable(error))?;
+    let shown = format!("{category}:{name}");
     if all.iter().any(|(c, _)| c == category) {
         let names = all.iter().filter(|(c, _)| c == category).map(|(_, n)| n.as_str());
-        return Ok(request.not_found(&format!("tracepoint in {category}"), name, names));
+        return Ok(request.no_match(&TRACEPOINT, &shown, name, names));
     }
     // Right name, wrong category.
     if let Some((other, _)) = all.iter().find(|(_, n)| n == name) {
-        let diagnostic = request.error("unknown-probe", format!("tracepoint category not found: {category}"));
+        let diagnostic = request.no_match(&TRACEPOINT, &shown, name, std::iter::empty());
         return Ok(Box::new(diagnostic.hint(format!("did you mean tracepoint:{other}:{name}?"))));
     }
     let categories = all.iter().map(|(c, _)| c.as_str());
-    Ok(request.not_found("tracepoint category", category, categories))
+    Ok(request.no_match(&TRACEPOINT, &shown, category, categories))
 }

@@ -16,6 +16,8 @@ const KERNEL_TYPES: [&str; 7] = ["kprobe", "tracepoint", "software", "hardware",
 const USER_TYPES: [&str; 2] = ["uprobe", "usdt"];
 /// Parts of functions that the compiler has split off, which cannot be traced.
 const SPLIT_OFF: &str = ".part.";
+/// Where a module would stand: what follows is a BPF program.
+const BPF: &str = "bpf:";
 
 /// Where probes are looked for.
 pub struct Place<'a> {
@@ -124,6 +126,7 @@ fn of_type(place: &Place, ty: &'static str, pattern: &str) -> Result<BTreeSet<Li
             let all = info.raw_tracepoints().map_err(failed)?;
             Ok(targeted(ty, all.iter().map(|name| (KERNEL, name.as_str())), pattern))
         }
+        "fentry" | "fexit" if pattern.starts_with(BPF) => bpf_functions(info, ty, pattern).map_err(failed),
         "kprobe" | "kretprobe" | "fentry" | "fexit" => kernel_functions(info, ty, pattern).map_err(failed),
         "uprobe" | "uretprobe" => user_functions(place, ty, pattern).map_err(failed),
         "usdt" => static_probes(place, pattern).map_err(failed),
@@ -172,6 +175,16 @@ fn kernel_functions(info: &dyn KernelInfo, ty: &'static str, pattern: &str) -> R
     let listed =
         fits.map(|(module, name)| Listed { ty, target: with_module.then(|| module.clone()), name: name.clone() });
     Ok(listed.collect())
+}
+
+/// Functions of BPF programs that are loaded: `bpf:name` or `bpf:id:name`.
+fn bpf_functions(info: &dyn KernelInfo, ty: &'static str, pattern: &str) -> Result<BTreeSet<Listed>, Unavailable> {
+    let pattern = pattern.strip_prefix(BPF).unwrap_or(pattern);
+    let (id, name) = pattern.split_once(':').unwrap_or(("*", pattern));
+    let all = info.bpf_functions()?;
+    let fits = all.iter().map(|function| (function.program.to_string(), &function.name));
+    let fits = fits.filter(|(known, function)| glob::matches(id, known) && glob::matches(name, function));
+    Ok(fits.map(|(id, name)| Listed { ty, target: Some(format!("{BPF}{id}")), name: name.clone() }).collect())
 }
 
 /// Functions of binaries; without a binary or a process there are none.
