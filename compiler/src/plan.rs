@@ -394,6 +394,9 @@ pub enum Loss {
     Event,
     /// A new key found the map full: index into [`Plan::maps`].
     MapFull(usize),
+    /// There was room in the map, but the kernel could not allocate memory for a new key in the probe:
+    /// index into [`Plan::maps`].
+    NoMemory(usize),
     /// A stack could not be stored: index into [`Plan::maps`].
     Stack(usize),
 }

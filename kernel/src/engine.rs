@@ -134,7 +134,7 @@ fn newest_cpu(session: &Session) -> Cpu {
 /// A trace that could not be started, shown in the script: each failure has a position.
 pub fn start_failure(error: &StartError, plan: &PlanPlaces, sources: &Sources, source: SourceId) -> Diagnostic {
     let whole = Span { source, start: 0, end: 0 };
-    match error {
+    let diagnostic = match error {
         StartError::Load(LoadError::Rejected { program, message, place, .. }) => {
             let span = place
                 .as_ref()
@@ -157,9 +157,18 @@ pub fn start_failure(error: &StartError, plan: &PlanPlaces, sources: &Sources, s
             with_remedy(diagnostic, matches!(refusal, Refusal::ByKernel { .. }), plan.provider(*program))
         }
         StartError::Attach(error) => attach_failure(error),
+        StartError::Load(LoadError::Interrupted) => Diagnostic::error("interrupted", whole, error.to_string()),
         StartError::Maps(_) => Diagnostic::error("map-failed", plan.map().unwrap_or(whole), error.to_string()),
         StartError::Child { .. } => Diagnostic::error("command-failed", whole, error.to_string()),
         _ => Diagnostic::error("start-failed", plan.program(0).unwrap_or(whole), error.to_string()),
+    };
+    hinted(diagnostic, remedies::for_start(error))
+}
+
+fn hinted(diagnostic: Diagnostic, remedy: Option<&str>) -> Diagnostic {
+    match remedy {
+        Some(remedy) => diagnostic.hint(remedy),
+        None => diagnostic,
     }
 }
 
@@ -169,7 +178,7 @@ pub fn trace_failure(error: &TraceError, plan: &PlanPlaces, source: SourceId) ->
         TraceError::Attach(error) => attach_failure(error),
         _ => {
             let span = plan.program(0).unwrap_or(Span { source, start: 0, end: 0 });
-            Diagnostic::error("attach-failed", span, error.to_string())
+            hinted(Diagnostic::error("attach-failed", span, error.to_string()), remedies::for_trace(error))
         }
     }
 }
@@ -185,10 +194,7 @@ fn attach_failure(error: &AttachError) -> Diagnostic {
 
 /// What `doctor` would advise, if it is the kernel that does not let this type of probe be.
 fn with_remedy(diagnostic: Diagnostic, is_kernels: bool, provider: &str) -> Diagnostic {
-    match remedies::for_probe(provider) {
-        Some(remedy) if is_kernels => diagnostic.hint(remedy),
-        _ => diagnostic,
-    }
+    hinted(diagnostic, remedies::for_probe(provider).filter(|_| is_kernels))
 }
 
 /// Where a plan's parts stand in the script; outlives the plan.
@@ -233,6 +239,11 @@ pub fn loss_text(report: &LossReport) -> String {
         LossKind::MapFull { map } => {
             format!(
                 "WARNING: Map full; can't update element: @{map} is full, {count} new keys were not stored. Try increasing max_map_keys or declaring the map larger: let @{map} = hash(…)"
+            )
+        }
+        LossKind::NoMemory { map, ready } => {
+            format!(
+                "WARNING: {count} new keys of @{map} were not stored: the map is so large that its memory is allocated as it grows, and the kernel had none ready in the probe. Up to max_map_keys={ready} all of it is there from the start"
             )
         }
         LossKind::Stacks { user } => {

@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
+use probebook_runtime::text::reason;
 use serde_json::{Value, json};
 
 /// The kernel's name: that of its directory, and what notebooks refer to.
@@ -44,13 +45,13 @@ pub enum InstallError {
     )]
     NoEnvironment,
     /// This program's own path is unknown or not valid UTF-8.
-    #[error("cannot tell where this program is: {0}")]
+    #[error("cannot tell where this program is: {}", reason(.0))]
     NoExecutable(io::Error),
     /// The template that was compiled in is not JSON.
     #[error("the kernelspec template is broken: {0}")]
     Template(#[from] serde_json::Error),
     /// A file could not be written.
-    #[error("cannot write {}: {source}", path.display())]
+    #[error("cannot write {}: {}; choose a folder of your own with --prefix, or --user", path.display(), reason(.source))]
     Write {
         /// Which one.
         path: PathBuf,

@@ -21,8 +21,8 @@ use crate::loader::program::{self, LoadError};
 use crate::maps::{self, LiveMap, MapError, MapInfo, MapTable, Prepared};
 use crate::symbols::{Formats, Show, Symbols};
 use crate::system::System;
-use crate::text::TextOptions;
-use crate::trace::{Parts, Target, Trace};
+use crate::text::{TextOptions, reason};
+use crate::trace::{Parts, Target, Trace, TraceHandle};
 use crate::value::MapSnapshot;
 
 /// How a session is set up.
@@ -48,6 +48,8 @@ pub struct StartOptions {
     pub retype: Vec<String>,
     /// How probes are attached.
     pub mechanisms: Mechanisms,
+    /// By which it can be interrupted even before it has started.
+    pub handle: TraceHandle,
 }
 
 /// A trace could not be started. Nothing of it is left.
@@ -64,11 +66,11 @@ pub enum StartError {
     Action(#[from] ActionError),
     #[error("the ring buffer could not be read: {0}")]
     Ring(#[from] aya::maps::MapError),
-    #[error("the control map could not be read: {0}")]
+    #[error("the control map could not be mapped: {}", reason(.0))]
     Control(io::Error),
     #[error(transparent)]
     Packets(#[from] PacketError),
-    #[error("`{command}` could not be started: {source}")]
+    #[error("`{command}` could not be started: {}", reason(.source))]
     Child { command: String, source: io::Error },
     #[error("this kernel has no function {0} for programs to call")]
     KernelFunction(String),
@@ -152,7 +154,8 @@ impl Session {
             let bindings = attach::bind::all(&plan, &self.shared.system)?;
             let functions = self.kernel_functions(&plan)?;
             let numbers = Numbers { maps: &fds, functions: &functions };
-            program::load(&plan.object, &plan.programs, &bindings, &linking, numbers, plan.settings.log_size)?
+            let (log_size, is_interrupted) = (plan.settings.log_size, || options.handle.is_interrupted());
+            program::load(&plan.object, &plan.programs, &bindings, &linking, numbers, log_size, &is_interrupted)?
         };
         let loaded = Instant::now();
         let text_options = self.text_options(&plan);
@@ -174,6 +177,7 @@ impl Session {
             formats,
             target,
             mechanisms: options.mechanisms,
+            handle: options.handle,
             map_time,
             load_time: loaded - maps_created,
         };

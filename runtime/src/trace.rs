@@ -3,35 +3,32 @@
 //! A trace is owned by one thread, which polls it; another may interrupt it through a handle.
 //! The order is bpftrace's: `begin`, attach, events, detach, `end`, the last events.
 
+mod attaching;
 mod child;
+mod draining;
+mod housekeeping;
 mod iterators;
 mod missing;
+mod running;
 mod wake;
 
 use std::collections::BTreeSet;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::PathBuf;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::thread;
 use std::time::{Duration, Instant};
 
-use probebook_compiler::plan::{Attach, MapRole, Plan};
+use probebook_compiler::plan::{Attach, Plan};
 
-use probebook_compiler::syntax::ast::Span;
-
-use crate::attach::groups;
-use crate::attach::{self, AttachError, Attachment, Doomed, Mechanisms, Surroundings};
-use crate::events::{
-    Actions, Context, Drained, LossCounters, LossReport, MapPrint, Packets, Ring, Severity, Sink, TextSource,
-};
+use crate::attach::{AttachError, Attachment, Doomed, Mechanisms};
+use crate::events::{Actions, LossCounters, LossReport, MapPrint, Packets, Ring, Sink};
 use crate::loader::control::{ControlPage, ExitRequest};
-use crate::loader::program::{self, Linking};
+use crate::loader::program::Linking;
 use crate::maps::{self, LiveMap, MapError};
 use crate::session::Shared;
 use crate::symbols::Formats;
-use crate::value::{MapSnapshot, Resolve};
+use crate::text::reason;
+use crate::value::MapSnapshot;
 
 pub(crate) use child::Target;
 use iterators::Iterators;
@@ -41,9 +38,6 @@ pub use wake::{TraceHandle, WeakTraceHandle};
 /// Time between two looks into the ring buffer: while there is something to read, and at most.
 const BUSY: Duration = Duration::from_millis(1);
 const IDLE: Duration = Duration::from_millis(8);
-/// How often losses are looked for, and processes in maps.
-const HOUSEKEEPING: Duration = Duration::from_millis(250);
-const OBSERVATION: Duration = Duration::from_millis(20);
 
 /// What a trace is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,11 +60,11 @@ pub enum Status {
 pub enum TraceError {
     #[error(transparent)]
     Attach(#[from] AttachError),
-    #[error("{probe} could not be run: {source}")]
+    #[error("{probe} could not be run: {}", reason(.source))]
     Run { probe: String, source: io::Error },
-    #[error("`{command}` could not be started: {source}")]
+    #[error("`{command}` could not be started: {}", reason(.source))]
     Child { command: String, source: io::Error },
-    #[error("the iterator could not be run: {0}")]
+    #[error("the iterator could not be run: {}", reason(.0))]
     Iterator(io::Error),
     /// `missing_probes` has let all of them pass.
     #[error("Attachment failed for all probes.")]
@@ -117,6 +111,7 @@ pub(crate) struct Parts {
     pub formats: Arc<Formats>,
     pub target: Target,
     pub mechanisms: Mechanisms,
+    pub handle: TraceHandle,
     pub map_time: Duration,
     pub load_time: Duration,
 }
@@ -152,6 +147,7 @@ impl Trace {
             load_time: parts.load_time,
             ..Summary::default()
         };
+        let wake = Arc::clone(&parts.handle.wake);
         let with_processes = maps.iter().filter(|map| maps::names_processes(map)).cloned().collect();
         Trace {
             shared,
@@ -160,7 +156,7 @@ impl Trace {
             parts,
             attachments: Vec::new(),
             iterators: Iterators::default(),
-            wake: Arc::default(),
+            wake,
             summary,
             are_maps_kept: false,
             deadline: None,
@@ -173,7 +169,7 @@ impl Trace {
 
     /// For other threads.
     pub fn handle(&self) -> TraceHandle {
-        TraceHandle::new(Arc::clone(&self.wake))
+        TraceHandle { wake: Arc::clone(&self.wake) }
     }
 
     /// Commands of `system()` do not run beyond `deadline`, except those of `end`. The trace itself goes
@@ -232,50 +228,6 @@ impl Trace {
         Ok(self.summary.probes)
     }
 
-    /// Attaches every other probe to see whether it can be done, and detaches. Nothing runs, the `-c`
-    /// command neither.
-    pub fn try_attach(&mut self, sink: &mut dyn Sink) -> Result<usize, TraceError> {
-        let result = self.attach_all(sink);
-        self.detach();
-        result?;
-        Ok(self.summary.probes)
-    }
-
-    fn attach_all(&mut self, sink: &mut dyn Sink) -> Result<(), AttachError> {
-        let shared = Arc::clone(&self.shared);
-        let surroundings = Surroundings { system: &shared.system, pid: self.pid(), mechanisms: self.parts.mechanisms };
-        for group in groups::in_order(&self.plan, &self.parts.linking) {
-            let Some(program) = self.parts.programs.get(group.program) else { continue };
-            let Some(kind) = self.plan.programs.get(group.program).map(|program| program.kind) else { continue };
-            let linking = self.parts.linking.get(group.program).copied().unwrap_or_default();
-            let target = attach::Target { program: program.as_fd(), kind, cookie: 0, linking };
-            let probes = group.probes.iter().filter_map(|index| Some((*index, self.plan.probes.get(*index)?)));
-            for result in groups::attach_group(&probes.collect::<Vec<_>>(), target, &surroundings) {
-                match result {
-                    Ok(attachments) => {
-                        self.attachments.extend(attachments);
-                        self.summary.probes += 1;
-                    }
-                    Err(error) => missing::pass_over(error, self.plan.settings.missing_probes, sink)?,
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Runs the iterators, and tells where those with a pin are.
-    fn start_iterators(&mut self, sink: &mut dyn Sink) -> Result<(), TraceError> {
-        for objects in self.attachments.iter_mut().filter_map(Attachment::take_objects) {
-            self.iterators.start(objects).map_err(TraceError::Iterator)?;
-        }
-        for probe in &self.plan.probes {
-            if let Attach::Iter { pin: Some(path), .. } = &probe.attach {
-                sink.text(TextSource::Printf, format!("Program pinned to {path}\n").as_bytes());
-            }
-        }
-        Ok(())
-    }
-
     /// Hands over what has arrived, waits for more until `timeout` is over, and returns at once
     /// when the trace has ended or was interrupted.
     pub fn poll(&mut self, sink: &mut dyn Sink, timeout: Duration) -> Status {
@@ -326,36 +278,6 @@ impl Trace {
 
     fn exit_request(&self) -> Option<ExitRequest> {
         self.parts.control.as_ref()?.exit_request()
-    }
-
-    /// Runs the programs of the signals that have come.
-    fn answer_signals(&mut self, sink: &mut dyn Sink) {
-        for name in self.wake.take_signals() {
-            let ran = self.run(|attach| matches!(attach, Attach::Signal { name: wanted } if *wanted == name), sink);
-            if let Err(error) = ran {
-                sink.message(Severity::Error, &error.to_string(), None);
-            }
-            self.drain_all(sink);
-        }
-    }
-
-    /// Runs a `test` or `bench` probe of the plan so many times, and hands over what it said.
-    pub fn measure(&mut self, probe: usize, times: u32, sink: &mut dyn Sink) -> Result<Measurement, TraceError> {
-        let Some((name, program)) = self.plan.probes.get(probe).map(|probe| (probe.name.clone(), probe.program)) else {
-            return Ok(Measurement { returned: 0, average: Duration::ZERO, exit_code: 0 });
-        };
-        let Some(program) = self.parts.programs.get(program) else {
-            return Ok(Measurement { returned: 0, average: Duration::ZERO, exit_code: 0 });
-        };
-        self.set_gate(true);
-        let (returned, nanoseconds) =
-            program::measure(program.as_fd(), times).map_err(|source| TraceError::Run { probe: name, source })?;
-        self.drain_all(sink);
-        let exit_code = self.exit_request().map_or(0, |request| request.code);
-        if let Some(control) = &self.parts.control {
-            control.forget_exit();
-        }
-        Ok(Measurement { returned, average: Duration::from_nanos(nanoseconds.into()), exit_code })
     }
 
     /// Ends the events: programs do nothing from here on. Links are closed in the background.
@@ -421,165 +343,6 @@ impl Trace {
     fn set_gate(&self, open: bool) {
         if let Some(control) = &self.parts.control {
             control.set_gate(open);
-        }
-    }
-
-    /// Runs the programs of the probes that `wanted` picks, in their order. If they may send more
-    /// than the ring buffer holds, it is read meanwhile.
-    fn run(&mut self, wanted: impl Fn(&Attach) -> bool, sink: &mut dyn Sink) -> Result<(), TraceError> {
-        let chosen = self.plan.probes.iter().filter(|probe| wanted(&probe.attach));
-        let chosen = chosen.filter_map(|probe| Some((probe.name.clone(), self.parts.programs.get(probe.program)?)));
-        let chosen: Vec<_> = chosen.map(|(name, program)| (name, program.try_clone())).collect();
-        for (name, program) in chosen {
-            let result = program.and_then(|program| match self.plan.bursts {
-                false => program::run(program.as_fd()),
-                true => self.run_and_drain(program.as_fd(), sink),
-            });
-            result.map_err(|source| TraceError::Run { probe: name, source })?;
-        }
-        Ok(())
-    }
-
-    fn run_and_drain(&mut self, program: BorrowedFd<'_>, sink: &mut dyn Sink) -> io::Result<u32> {
-        let (sender, result) = mpsc::channel();
-        thread::scope(|scope| {
-            let runner = thread::Builder::new().name("begin".into());
-            runner.spawn_scoped(scope, move || sender.send(program::run(program)))?;
-            loop {
-                match result.recv_timeout(BUSY) {
-                    Ok(result) => return result,
-                    Err(RecvTimeoutError::Timeout) => drop(self.drain(sink)),
-                    Err(RecvTimeoutError::Disconnected) => return Err(io::Error::other("the thread has panicked")),
-                }
-            }
-        })
-    }
-
-    fn detach(&mut self) {
-        let attachments = std::mem::take(&mut self.attachments);
-        if !attachments.is_empty() {
-            self.shared.reaper.reap(Doomed { attachments, ..Doomed::default() });
-        }
-    }
-
-    fn drain_all(&mut self, sink: &mut dyn Sink) {
-        while self.drain(sink).more && !self.wake.is_abandoned() {}
-        self.parts.target.drain_output(sink);
-    }
-
-    /// Hands over a part of what has arrived.
-    fn drain(&mut self, sink: &mut dyn Sink) -> Drained {
-        self.parts.target.drain_output(sink);
-        self.write_packets(sink);
-        let Parts { ring, actions, losses, formats, .. } = &mut self.parts;
-        let Some(ring) = ring else { return Drained::default() };
-        let (shared, wake) = (&self.shared, &self.wake);
-        let resolver = shared.symbols.resolver(formats, &shared.maps);
-        let resolve_for = |map: &LiveMap, then: &mut dyn FnMut(&dyn Resolve)| {
-            then(&shared.symbols.resolver(map.formats(), &shared.maps));
-        };
-        let deadline = self.deadline;
-        let is_interrupted = || wake.is_interrupted() || deadline.is_some_and(|end| Instant::now() >= end);
-        let mut context =
-            Context { resolve: &resolver, resolve_for: &resolve_for, losses, is_interrupted: &is_interrupted };
-        let drained = ring.drain(|event| actions.handle(event, &mut context, sink));
-        self.summary.events += drained.events;
-        for (address, place) in self.parts.actions.take_unwatched() {
-            self.unwatch(address, place, sink);
-        }
-        drained
-    }
-
-    fn write_packets(&mut self, sink: &mut dyn Sink) {
-        let Some(packets) = &mut self.parts.packets else { return };
-        let (lost, failure) = packets.drain(self.shared.symbols.boot_time());
-        if lost > 0 {
-            sink.loss(self.parts.losses.note_packets(lost));
-        }
-        if let Some(failure) = failure {
-            sink.message(Severity::Error, &failure, None);
-        }
-    }
-
-    /// Takes the watchpoints of an address away.
-    fn unwatch(&mut self, address: u64, place: Span, sink: &mut dyn Sink) {
-        let (attachments, rest) = self.attachments.drain(..).partition(|one: &Attachment| one.watches(address));
-        self.attachments = rest;
-        if attachments.is_empty() {
-            let text = format!("unwatch: no watchpoint of this script is at {address:#x}");
-            return sink.message(Severity::Warning, &text, Some(place));
-        }
-        self.shared.reaper.reap(Doomed { attachments, ..Doomed::default() });
-    }
-
-    /// What is done from time to time while events arrive.
-    fn keep_house(&mut self, sink: &mut dyn Sink) {
-        let now = Instant::now();
-        if !self.with_processes.is_empty() && now - self.last_observation > OBSERVATION {
-            self.observe_processes();
-            // Reading a large map must not become the main occupation.
-            self.last_observation = Instant::now() + now.elapsed() * 10;
-        }
-        if now > self.last_housekeeping + HOUSEKEEPING {
-            self.last_housekeeping = now;
-            self.report_losses(sink);
-        }
-    }
-
-    fn report_losses(&mut self, sink: &mut dyn Sink) {
-        match self.parts.losses.read() {
-            Ok(reports) => reports.into_iter().for_each(|report| sink.loss(report)),
-            Err(error) => sink.message(Severity::Error, &format!("losses could not be counted: {error}"), None),
-        }
-    }
-
-    /// Asks the kernel how often it has skipped programs.
-    fn note_missed(&mut self, sink: &mut dyn Sink) {
-        for (index, program) in self.parts.programs.iter().enumerate() {
-            let total = program::missed_runs(program.as_fd()).unwrap_or(0);
-            let report = self.parts.losses.note_missed(index, total, || missing::probes_of(&self.plan, index));
-            report.into_iter().for_each(|report| sink.loss(report));
-        }
-    }
-
-    /// Has the mappings of processes read that occur in maps, while the processes live.
-    fn observe_processes(&self) {
-        let found = self.with_processes.iter().filter_map(|map| maps::user_stack_processes(map).ok());
-        let processes: BTreeSet<u32> = found.flatten().collect();
-        if !processes.is_empty() {
-            self.shared.symbols.user().observe(processes);
-        }
-    }
-
-    /// What is traced may end before its symbols are asked for; the files are known.
-    fn note_binaries(&self) {
-        let paths = self.plan.probes.iter().filter_map(|probe| match &probe.attach {
-            Attach::Uprobe { path, .. } => Some(PathBuf::from(path)),
-            _ => None,
-        });
-        let paths: BTreeSet<PathBuf> = paths.collect();
-        if !paths.is_empty() {
-            self.shared.symbols.user().note_binaries(paths);
-        }
-    }
-
-    /// Once no program and no trace writes to a map of stacks, those that nothing refers to can go.
-    fn sweeper(&mut self) -> Option<attach::Task> {
-        let is_stacks = |map: &Arc<LiveMap>| matches!(map.plan().role, MapRole::Stacks { .. });
-        let stacks: Vec<Arc<LiveMap>> = self.maps.extract_if(.., |map| is_stacks(map)).collect();
-        if stacks.is_empty() {
-            return None;
-        }
-        let shared = Arc::clone(&self.shared);
-        Some(Box::new(move || {
-            drop(stacks);
-            shared.symbols.forget_stacks(&shared.maps.sweep_stacks());
-        }))
-    }
-
-    fn observe_target(&self) {
-        if let Some(pid) = self.pid() {
-            self.shared.symbols.user().observe([pid]);
         }
     }
 }

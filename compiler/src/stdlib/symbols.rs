@@ -2,6 +2,7 @@
 
 use crate::diagnostics::Diagnostic;
 use crate::ir::{Expr as Ir, Helper, Op, Scalar, Stmt};
+use crate::kernel_info::Unavailable;
 use crate::plan::Loss;
 use crate::semantics::lower::{Lowered, Lowerer, Operand};
 use crate::syntax::ast::{ExprKind, TypeOrExpr};
@@ -172,7 +173,18 @@ fn kaddr(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
     match lowerer.info.kernel_symbol(&name) {
         Some(address) => Ok(Operand::scalar(ty, Ir::int(address as i64), call.span)),
         None if lowerer.env.assume_probes => Ok(Operand::scalar(ty, Ir::int(0), call.span)),
-        None => Err(lowerer.error("unknown-symbol", call.span, format!("Failed to resolve kernel symbol: {name}"))),
+        None => {
+            let text = format!("Failed to resolve kernel symbol: {name}");
+            let diagnostic = Diagnostic::error("unknown-symbol", call.span, text);
+            // It may be that none is known here.
+            Err(match lowerer.info.kernel_functions() {
+                Err(Unavailable { reason, remedy }) => {
+                    let remedy = remedy.map(|remedy| format!(": {remedy}")).unwrap_or_default();
+                    lowerer.report(diagnostic.hint(format!("{reason}{remedy}")))
+                }
+                Ok(_) => lowerer.report(diagnostic),
+            })
+        }
     }
 }
 

@@ -113,7 +113,7 @@ fn serve(connection_file: &std::path::Path) -> ExitCode {
     start_logging();
     let notebook = match Notebook::new() {
         Ok(notebook) => Arc::new(notebook),
-        Err(error) => return fail(&format!("the kernel could not be started: {error}")),
+        Err(error) => return fail(&format!("the kernel could not be started: {}", reason(&error))),
     };
     match crate::jupyter::serve(connection_file, notebook) {
         Ok(()) => ExitCode::SUCCESS,
@@ -131,7 +131,8 @@ fn start_logging() {
 /// A script's name in messages, and its text; `-` is standard input.
 fn read_script(file: &str) -> Result<(String, String), String> {
     if file == "-" {
-        let text = std::io::read_to_string(std::io::stdin()).map_err(|error| format!("standard input: {error}"))?;
+        let text =
+            std::io::read_to_string(std::io::stdin()).map_err(|error| format!("standard input: {}", reason(&error)))?;
         return Ok(("stdin".to_string(), text));
     }
     let bytes = std::fs::read(file).map_err(|error| format!("failed to open file '{file}': {}", reason(&error)))?;

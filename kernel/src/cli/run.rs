@@ -184,6 +184,7 @@ fn trace(
         allow_unsafe: arguments.allow_unsafe,
         retype: Vec::new(),
         mechanisms: arguments.mechanisms(),
+        handle: TraceHandle::default(),
     };
     let mut trace = session
         .start(compiled.plan, options)

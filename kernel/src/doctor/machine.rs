@@ -25,8 +25,9 @@ pub fn privileges() -> Vec<Line> {
             Line { state, ..Line::works(AREA, capability.name, format!("{detail}; for {}", capability.serves)) }
         } else {
             let detail = format!("not held; for {}", capability.serves);
-            let remedy = "run as root, or: setcap cap_bpf,cap_perfmon,cap_dac_read_search+ep PROGRAM";
-            Line::not(State::Fails, AREA, capability.name, detail, remedy)
+            let capabilities = privilege::file_capabilities(capability.name);
+            let remedy = format!("run as root, or: setcap {capabilities} PROGRAM");
+            Line::not(State::Fails, AREA, capability.name, detail, &remedy)
         });
     }
     lines.push(match privilege::lockdown().as_deref() {

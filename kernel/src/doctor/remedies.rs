@@ -1,5 +1,52 @@
-//! The way out when a probe cannot be attached or a helper not be called: for `doctor`, and for the errors of
-//! scripts.
+//! The way out when a script cannot start, a probe not be attached or a helper not be called: for `doctor`, and
+//! for the errors of scripts.
+
+use std::io;
+
+use probebook_runtime::loader::program::LoadError;
+use probebook_runtime::maps::MapError;
+use probebook_runtime::{StartError, TraceError};
+
+/// What to do when a script cannot start, if the kernel's answer tells.
+pub fn for_start(error: &StartError) -> Option<&'static str> {
+    match error {
+        StartError::Child { source, .. } => for_command(source),
+        StartError::Maps(MapError::Create { source, .. }) => match source.raw_os_error()? {
+            libc::ENOMEM => Some("the machine has too little memory for it: lower max_map_keys, or drop other maps"),
+            libc::E2BIG | libc::EINVAL => Some(
+                "its keys or values are longer than the kernel allows, or the kernel is too old for this kind of map: \
+                 lower max_strlen, or declare the map as another kind",
+            ),
+            _ => None,
+        },
+        StartError::Load(LoadError::Kernel { source, .. }) => match source.raw_os_error()? {
+            libc::E2BIG => Some("the program is too long for this kernel: split the action, or unroll less"),
+            libc::ENOMEM => Some("the machine has too little memory free"),
+            _ => Some("the kernel may be too old for it: `probebook doctor` shows what it can do"),
+        },
+        _ => None,
+    }
+}
+
+/// What to do when a trace that had started cannot go on.
+pub fn for_trace(error: &TraceError) -> Option<&'static str> {
+    match error {
+        TraceError::Child { source, .. } => for_command(source),
+        TraceError::Run { .. } => {
+            Some("programs that are run rather than attached, such as begin, need Linux 5.10 or newer")
+        }
+        TraceError::Attach(_) | TraceError::Iterator(_) | TraceError::NothingAttached => None,
+    }
+}
+
+fn for_command(error: &io::Error) -> Option<&'static str> {
+    match error.kind() {
+        io::ErrorKind::NotFound => Some("give the name of a program in PATH, or its path"),
+        io::ErrorKind::PermissionDenied => Some("the file must be executable for this user: chmod +x"),
+        io::ErrorKind::InvalidInput => Some("give a command; quotes in it must be balanced"),
+        _ => None,
+    }
+}
 
 /// What to do when the kernel does not let a privileged process attach this type of probe.
 pub fn for_probe(provider: &str) -> Option<&'static str> {

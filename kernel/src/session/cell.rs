@@ -7,7 +7,8 @@ use probebook_compiler::diagnostics::{Diagnostic, Sources};
 use probebook_compiler::pipeline::Compiled;
 use probebook_compiler::plan::{MapRole, Plan, UserMap};
 use probebook_compiler::syntax::ast::SourceId;
-use probebook_runtime::{PreparedMaps, StartOptions, Status, Trace, TraceError};
+use probebook_runtime::text::reason;
+use probebook_runtime::{PreparedMaps, StartOptions, Status, Trace, TraceError, TraceHandle};
 
 use super::errors;
 use super::magics::RunOptions;
@@ -65,7 +66,6 @@ impl Notebook {
         let retyped = self.retyped(&used, &retype);
         let mut running = self.start((compiled.plan, maps, retype), run, (sources, source), output)?;
         let handle = running.trace.handle();
-        self.enter(handle.clone());
         let status = running.begin()?;
         let mut state = self.state();
         retyped.iter().for_each(|name| state.origins.forget(name));
@@ -167,8 +167,10 @@ impl Notebook {
             capture_child_output: true,
             allow_unsafe,
             retype,
+            handle: TraceHandle::default(),
             ..StartOptions::default()
         };
+        self.enter(options.handle.clone());
         let started = match maps {
             Some(maps) => self.session.start_with(plan, maps, options),
             None => self.session.start(plan, options),
@@ -176,7 +178,7 @@ impl Notebook {
         let mut trace = started
             .map_err(|error| errors::report(&[engine::start_failure(&error, &places, &sources, source)], &sources))?;
         crate::signals::forward(trace.plan(), &trace.handle())
-            .map_err(|error| errors::plain("signals", &format!("signals cannot be received: {error}")))?;
+            .map_err(|error| errors::plain("signals", &format!("signals cannot be received: {}", reason(&error))))?;
         let sink = NotebookSink::new(output.clone(), text_options, Arc::clone(&sources), print);
         let deadline = run.duration.map(|duration| Instant::now() + duration);
         deadline.inspect(|deadline| trace.end_commands_at(*deadline));

@@ -8,6 +8,7 @@ mod doctor;
 mod flags;
 mod limits;
 mod listing;
+mod privileges;
 
 use std::io::Write;
 use std::process::{Command, Stdio};

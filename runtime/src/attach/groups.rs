@@ -7,6 +7,7 @@ use probebook_compiler::plan::{Attach, Plan, ProbePlan, ProgramKind};
 
 use super::uprobe::Place;
 use super::{AttachError, Attachment, Mechanisms, Surroundings, Target, attach, kprobe_multi, uprobe};
+use crate::loader::privilege;
 use crate::loader::program::Linking;
 
 /// The first Linux with `BPF_TRACE_UPROBE_MULTI`, and the first where such a link that is limited to a
@@ -34,6 +35,8 @@ pub struct Kernel<'a> {
 pub fn linking(plan: &Plan, mechanisms: Mechanisms, of_process: bool, kernel: Kernel<'_>) -> Vec<Linking> {
     let needed = if of_process { UPROBE_MULTI_OF_PROCESS } else { UPROBE_MULTI };
     let uprobe_multi = mechanisms.uprobe_multi && kernel.release >= needed;
+    // For such a link the capabilities of tracing suffice.
+    let worthwhile = if privilege::is_administrator() { 2 } else { 1 };
     let of_program = |program: usize| {
         let probes = || plan.probes.iter().filter(|probe| probe.program == program);
         let places: usize = probes().map(|probe| places(probe, 0).map_or(0, |places| places.len())).sum();
@@ -41,7 +44,7 @@ pub fn linking(plan: &Plan, mechanisms: Mechanisms, of_process: bool, kernel: Ke
         let is_session = plan.programs.get(program).is_some_and(|program| program.kind == ProgramKind::Session);
         if is_session {
             Linking::KprobeSession
-        } else if uprobe_multi && places > 1 && probes().all(|probe| places_of(&probe.attach).is_some()) {
+        } else if uprobe_multi && places >= worthwhile && probes().all(|probe| places_of(&probe.attach).is_some()) {
             Linking::UprobeMulti
         } else if mechanisms.kprobe_multi && many_functions && (kernel.has_kprobe_multi)() {
             Linking::KprobeMulti

@@ -7,6 +7,7 @@ use std::os::fd::AsFd;
 
 use super::{Attachment, Reason, Surroundings, Target};
 use crate::loader::link;
+use crate::text::reason;
 
 pub fn attach(target: Target<'_>, pin: Option<&str>, around: &Surroundings<'_>) -> Result<Vec<Attachment>, Reason> {
     let link = link::iterator(target.program, around.pid).map_err(|error| Reason::of(error, "making the iterator"))?;
@@ -27,6 +28,9 @@ fn not_pinned(path: &str, source: io::Error) -> Reason {
         io::ErrorKind::NotFound => {
             Reason::Pin(format!("{path} lies in no directory that exists; is there a BPF file system at /sys/fs/bpf?"))
         }
-        _ => Reason::Pin(format!("{path}: {source} (a pin must lie in a BPF file system, such as /sys/fs/bpf)")),
+        _ => Reason::Pin(format!(
+            "{path}: {} (a pin must lie in a BPF file system, such as /sys/fs/bpf)",
+            reason(&source)
+        )),
     }
 }

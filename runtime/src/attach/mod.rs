@@ -30,6 +30,7 @@ use crate::loader::limits;
 use crate::loader::privilege::Refusal;
 use crate::loader::program::Linking;
 use crate::system::System;
+use crate::text::reason;
 
 /// A program that hangs on something. Dropping it detaches, which may take 0.1 s.
 pub struct Attachment {
@@ -129,7 +130,7 @@ pub enum Reason {
          limit before (ulimit -n, LimitNOFILE=), or attach to fewer places"
     )]
     DescriptorLimit { limit: u64 },
-    #[error("{action}: {source}")]
+    #[error("{action}: {}", reason(.source))]
     System { action: &'static str, source: io::Error },
 }
 

@@ -1,20 +1,34 @@
 //! What probes over performance events have in common.
 
 use std::fs;
+use std::io;
 use std::os::fd::AsFd;
 
 use super::{Attachment, Reason, Surroundings, Target};
 use crate::loader::link;
 use crate::loader::perf::{self, Event};
+use crate::loader::privilege::Refusal;
 
 /// Opens an event, hangs the program on it and lets it fire. The link keeps the event
 /// (`bpf_perf_link_attach` in `kernel/bpf/syscall.c`), so one descriptor is enough.
 pub fn hang(event: &Event, on: perf::Target, target: Target<'_>) -> Result<Attachment, Reason> {
-    let event = perf::open(event, on).map_err(|error| Reason::of(error, "opening the performance event"))?;
+    let event = perf::open(event, on).map_err(|error| not_opened(error, event))?;
     let link = link::perf_event(target.program, event.as_fd(), target.cookie)
         .map_err(|error| Reason::of(error, "linking the program to its event"))?;
     perf::enable(event.as_fd()).map_err(|error| Reason::of(error, "enabling the event"))?;
     Ok(Attachment::of_link(link))
+}
+
+fn not_opened(error: io::Error, event: &Event) -> Reason {
+    let action = match event {
+        Event::Uprobe { .. } => "attaching to a place in the file",
+        Event::Kprobe { .. } => "attaching to the kernel function",
+        _ => "opening the performance event",
+    };
+    match Refusal::of_event(&error, action) {
+        Some(refusal) => refusal.into(),
+        None => Reason::System { action, source: error },
+    }
 }
 
 /// Hangs the program on an event of each CPU, or of each thread of the process of interest.

@@ -125,16 +125,12 @@ fn inet(bytes: &[u8]) -> Option<Value> {
     })
 }
 
-/// The text of strerror(3), without the number that the standard library adds.
+/// The text of strerror(3).
 fn error_name(number: i64) -> String {
     let Ok(number) = i32::try_from(number) else {
         return format!("Unknown error {number}");
     };
-    let text = std::io::Error::from_raw_os_error(number).to_string();
-    match text.rfind(" (os error ") {
-        Some(end) => text[..end].to_owned(),
-        None => text,
-    }
+    crate::text::reason(&std::io::Error::from_raw_os_error(number))
 }
 
 fn read_u32(bytes: &[u8], offset: usize) -> Option<u32> {

@@ -294,7 +294,7 @@ fn system(script: &str, allowed: bool, is_interrupted: &dyn Fn() -> bool, sink: 
     }
     let outcome = command::run(script, |chunk| sink.text(TextSource::System, chunk), is_interrupted);
     if let Err(error) = outcome {
-        sink.message(Severity::Error, &format!("could not run '{script}': {error}"), None);
+        sink.message(Severity::Error, &format!("could not run '{script}': {}", text::reason(&error)), None);
     }
 }
 

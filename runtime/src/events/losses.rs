@@ -21,7 +21,7 @@ pub struct LossCounters {
 struct Counted {
     kind: LossKind,
     /// The map to which lost keys belong.
-    full: Option<Arc<LiveMap>>,
+    keys_of: Option<Arc<LiveMap>>,
     told: u64,
 }
 
@@ -44,7 +44,7 @@ impl LossCounters {
             let new = total.saturating_sub(loss.told);
             if new > 0 {
                 loss.told = total;
-                loss.full.as_ref().inspect(|map| map.add_lost_keys(new));
+                loss.keys_of.as_ref().inspect(|map| map.add_lost_keys(new));
                 reports.push(LossReport { kind: loss.kind.clone(), new, total });
             }
         }
@@ -81,18 +81,24 @@ impl LossCounters {
 }
 
 fn counted(loss: &Loss, maps: &[Arc<LiveMap>]) -> Counted {
-    let map = |index: &usize| maps.get(*index);
-    match loss {
-        Loss::Event => Counted { kind: LossKind::Events, full: None, told: 0 },
-        Loss::MapFull(index) => {
-            let name = map(index).and_then(|map| map.user()).map(|user| user.name.clone()).unwrap_or_default();
-            Counted { kind: LossKind::MapFull { map: name }, full: map(index).cloned(), told: 0 }
+    let (map, kind) = match loss {
+        Loss::Event => (None, LossKind::Events),
+        Loss::MapFull(index) => (maps.get(*index), LossKind::MapFull { map: name(maps.get(*index)) }),
+        Loss::NoMemory(index) => {
+            let map = maps.get(*index);
+            let ready = map.map_or(0, |map| map.preallocated_keys());
+            (map, LossKind::NoMemory { map: name(map), ready })
         }
         Loss::Stack(index) => {
-            let user = map(index).is_some_and(|map| matches!(map.plan().role, MapRole::Stacks { user: true, .. }));
-            Counted { kind: LossKind::Stacks { user }, full: None, told: 0 }
+            let of_user = |map: &Arc<LiveMap>| matches!(map.plan().role, MapRole::Stacks { user: true, .. });
+            (None, LossKind::Stacks { user: maps.get(*index).is_some_and(of_user) })
         }
-    }
+    };
+    Counted { kind, keys_of: map.cloned(), told: 0 }
+}
+
+fn name(map: Option<&Arc<LiveMap>>) -> String {
+    map.and_then(|map| map.user()).map(|user| user.name.clone()).unwrap_or_default()
 }
 
 /// Word `index` of all CPUs' copies, added up.

@@ -9,6 +9,7 @@ use aya::maps::{Map, MapData, MapError as AyaError, PerfEventArray};
 use probebook_compiler::plan::{EventPlan, PACKET_HEADER_SIZE, Plan};
 
 use crate::maps::{LiveMap, duplicate};
+use crate::text::reason;
 
 /// Pages of each CPU's buffer; a packet may have 64 KiB.
 const PAGES: usize = 64;
@@ -21,7 +22,7 @@ const RAW_IP: u32 = 101;
 /// Packets cannot be written.
 #[derive(Debug, thiserror::Error)]
 pub enum PacketError {
-    #[error("the packet file {path} could not be made: {source}")]
+    #[error("the packet file {path} could not be made: {}", reason(.source))]
     File { path: String, source: io::Error },
     #[error("the buffers for packets could not be made: {0}")]
     Map(#[from] AyaError),
@@ -113,14 +114,14 @@ impl Writers {
         let Some((path, file)) = self.files.get_mut(*file) else { return };
         let written = file.write_all(&record_header(boot_time.saturating_add_unsigned(stamp), data.len()));
         if let Err(error) = written.and_then(|()| file.write_all(data)) {
-            self.failure = Some(format!("packets could not be written to {path}: {error}"));
+            self.failure = Some(format!("packets could not be written to {path}: {}", reason(&error)));
         }
     }
 
     fn flush(&mut self) {
         for (path, file) in &mut self.files {
             if let Err(error) = file.flush() {
-                self.failure = Some(format!("packets could not be written to {path}: {error}"));
+                self.failure = Some(format!("packets could not be written to {path}: {}", reason(&error)));
             }
         }
     }

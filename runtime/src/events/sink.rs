@@ -55,6 +55,9 @@ pub enum LossKind {
     Events,
     /// New keys found the map (without `@`) full.
     MapFull { map: String },
+    /// The kernel had no memory ready for new keys of the map (without `@`), which grows on demand; with
+    /// up to `ready` keys it would not have to.
+    NoMemory { map: String, ready: u64 },
     /// Stacks could not be stored.
     Stacks { user: bool },
     /// Packets for `skboutput` found their buffer full: a file is incomplete.

@@ -6,6 +6,7 @@ use std::io;
 /// Bits of the capabilities that tracing needs (`linux/capability.h`).
 const CAP_DAC_READ_SEARCH: u32 = 2;
 const CAP_SYS_ADMIN: u32 = 21;
+const CAP_SYSLOG: u32 = 34;
 const CAP_PERFMON: u32 = 38;
 const CAP_BPF: u32 = 39;
 
@@ -15,7 +16,7 @@ pub enum Refusal {
     /// We may not.
     #[error(
         "{action} needs {missing}, which this process does not have; run as root (for example with \
-         sudo), or give the program these capabilities: setcap cap_bpf,cap_perfmon,cap_dac_read_search+ep"
+         sudo), or give the program its capabilities: setcap {} PROGRAM", file_capabilities(.missing)
     )]
     MissingPrivilege { action: String, missing: &'static str },
     /// We may, and still it is not possible on this kernel.
@@ -28,6 +29,13 @@ fn lockdown_note(lockdown: &Option<String>) -> String {
         Some(mode) => format!(" (kernel lockdown is set to {mode})"),
         None => String::new(),
     }
+}
+
+/// What `setcap` is to be given: all that tracing usually needs, and what was found to be missing.
+pub fn file_capabilities(missing: &str) -> String {
+    let usual = CAPABILITIES.iter().filter(|capability| !capability.optional() || missing.contains(capability.name));
+    let names: Vec<String> = usual.map(|capability| capability.name.to_lowercase()).collect();
+    format!("{}+ep", names.join(","))
 }
 
 impl Refusal {
@@ -43,6 +51,20 @@ impl Refusal {
     pub fn of(error: &io::Error, action: impl Into<String>) -> Option<Refusal> {
         (error.raw_os_error() == Some(libc::EPERM)).then(|| Refusal::explain(action))
     }
+
+    /// As [`Refusal::of`], for `perf_event_open`: it says `EACCES`, too, and to those who have all but
+    /// CAP_SYS_ADMIN where it is about user probes.
+    pub fn of_event(error: &io::Error, action: impl Into<String>) -> Option<Refusal> {
+        if !matches!(error.raw_os_error(), Some(libc::EPERM | libc::EACCES)) {
+            return None;
+        }
+        Some(match missing_privilege() {
+            None if !is_administrator() => {
+                Refusal::MissingPrivilege { action: action.into(), missing: "CAP_SYS_ADMIN" }
+            }
+            _ => Refusal::explain(action),
+        })
+    }
 }
 
 /// Where the kernel says what it forbids to everybody.
@@ -57,11 +79,16 @@ pub struct Capability {
 }
 
 /// All that tracing may need.
-pub const CAPABILITIES: [Capability; 4] = [
+pub const CAPABILITIES: [Capability; 5] = [
     Capability { name: "CAP_BPF", serves: "loading programs and creating maps", bit: CAP_BPF },
     Capability { name: "CAP_PERFMON", serves: "attaching probes and reading memory", bit: CAP_PERFMON },
     Capability { name: "CAP_DAC_READ_SEARCH", serves: "reading tracefs", bit: CAP_DAC_READ_SEARCH },
-    Capability { name: "CAP_SYS_ADMIN", serves: "mounting tracefs, and kernels before 5.8", bit: CAP_SYS_ADMIN },
+    Capability { name: "CAP_SYSLOG", serves: "names of kernel functions (kprobe, fentry, kstack)", bit: CAP_SYSLOG },
+    Capability {
+        name: "CAP_SYS_ADMIN",
+        serves: "mounting tracefs, user probes before 6.6, usdt semaphores",
+        bit: CAP_SYS_ADMIN,
+    },
 ];
 
 impl Capability {
@@ -76,6 +103,11 @@ pub fn has(capability: Capability) -> bool {
     let effective = effective();
     let is_held = |bit: u32| effective & (1 << bit) != 0;
     is_held(capability.bit) || matches!(capability.bit, CAP_BPF | CAP_PERFMON) && is_held(CAP_SYS_ADMIN)
+}
+
+/// Whether this process has CAP_SYS_ADMIN, which stands for the others.
+pub fn is_administrator() -> bool {
+    effective() & (1 << CAP_SYS_ADMIN) != 0
 }
 
 /// Which of the capabilities that tracing needs are missing; `None` if all are there.
@@ -121,6 +153,12 @@ mod tests {
         assert_eq!(missing_of(1 << CAP_BPF), Some("CAP_PERFMON"));
         assert_eq!(missing_of(1 << CAP_PERFMON), Some("CAP_BPF"));
         assert_eq!(missing_of(1 << CAP_PERFMON | 1 << CAP_BPF), None);
+    }
+
+    #[test]
+    fn the_remedy_names_what_is_missing() {
+        assert_eq!(file_capabilities("CAP_BPF"), "cap_bpf,cap_perfmon,cap_dac_read_search,cap_syslog+ep");
+        assert!(file_capabilities("CAP_SYS_ADMIN").ends_with(",cap_sys_admin+ep"));
     }
 
     #[test]

@@ -10,9 +10,13 @@ use super::bpf::{KPROBE_SESSION, address, attribute, bpf, bpf_descriptor};
 use super::object::{self, Executable, Executables, LineInfo, Numbers, ObjectError};
 use super::privilege::Refusal;
 use super::verifier_log;
+use crate::text::reason;
 
-/// Longest log that is asked for when a first one was too short.
+/// The longest log that is asked for when a first one was too short, and the shortest.
 const LARGEST_LOG: u32 = 1 << 26;
+const SMALLEST_LOG: u32 = 1 << 12;
+/// How often a program is given to the verifier that a signal has kept from its end (`EAGAIN`).
+const TRIES: usize = 5;
 
 /// What kind of link a program is loaded for, where its kind leaves a choice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,8 +54,11 @@ pub enum LoadError {
         log: String,
     },
     /// The kernel cannot do it, and has no more to say.
-    #[error("the kernel could not load the program `{symbol}`: {source}")]
+    #[error("the kernel could not load the program `{symbol}`: {}", reason(.source))]
     Kernel { program: usize, symbol: String, source: io::Error },
+    /// The user did not want to wait for the verifier.
+    #[error("interrupted while its programs were loaded; nothing of it has run")]
+    Interrupted,
 }
 
 /// What a program names when it is loaded: a function or a type that it will be attached to.
@@ -62,7 +69,8 @@ pub struct Binding {
 }
 
 /// Loads every program of an object; the descriptors are in the order of the plan. Bindings and kinds
-/// of links are in the same order; what is missing there has none.
+/// of links are in the same order; what is missing there has none. The verifier may think for seconds:
+/// before each time that it begins, `is_interrupted` is asked.
 pub fn load(
     object: &[u8],
     plans: &[ProgramPlan],
@@ -70,13 +78,15 @@ pub fn load(
     linking: &[Linking],
     numbers: Numbers<'_>,
     log_size: u32,
+    is_interrupted: &dyn Fn() -> bool,
 ) -> Result<Vec<OwnedFd>, LoadError> {
     let Executables { programs, btf } = object::read(object, plans, numbers)?;
     let btf = btf.and_then(|bytes| load_btf(&bytes).ok());
     let loads = programs.iter().zip(plans).enumerate().map(|(index, (executable, plan))| {
         let binding = bindings.get(index).and_then(Option::as_ref);
         let linking = linking.get(index).copied().unwrap_or_default();
-        let place = Surroundings { kind: plan.kind, linking, binding, btf: btf.as_ref().map(AsFd::as_fd) };
+        let btf = btf.as_ref().map(AsFd::as_fd);
+        let place = Surroundings { kind: plan.kind, linking, binding, btf, is_interrupted };
         load_one(executable, &place, log_size).map_err(|failure| failure.at(index, executable))
     });
     loads.collect()
@@ -88,6 +98,7 @@ struct Surroundings<'a> {
     linking: Linking,
     binding: Option<&'a Binding>,
     btf: Option<BorrowedFd<'a>>,
+    is_interrupted: &'a dyn Fn() -> bool,
 }
 
 /// A failure of one program, before it is known which of the plan's it is.
@@ -98,6 +109,9 @@ struct Failure {
 
 impl Failure {
     fn at(self, program: usize, executable: &Executable) -> LoadError {
+        if self.error.kind() == io::ErrorKind::Interrupted {
+            return LoadError::Interrupted;
+        }
         if let (true, Some(refusal)) = (self.log.is_empty(), Refusal::of(&self.error, "loading a BPF program")) {
             return LoadError::Refused { program, refusal };
         }
@@ -110,28 +124,69 @@ impl Failure {
     }
 }
 
+/// What the verifier writes.
+#[derive(Default)]
+struct Log {
+    buffer: Vec<u8>,
+    /// How long it would have been (`log_true_size`, since Linux 6.4); 0 if the kernel does not tell.
+    whole: u32,
+}
+
+impl Log {
+    fn of(size: u32) -> Log {
+        Log { buffer: vec![0; size as usize], whole: 0 }
+    }
+
+    /// Whether its end, where the reason stands, may be missing. A kernel that tells how long the log
+    /// would be drops its beginning instead (`bpf_verifier_vlog` in `kernel/bpf/log.c`).
+    fn lacks_end(&self, error: &io::Error) -> bool {
+        error.raw_os_error() == Some(libc::ENOSPC) && self.whole == 0
+    }
+
+    fn text(&self) -> String {
+        let text = self.buffer.split(|byte| *byte == 0).next().unwrap_or_default();
+        String::from_utf8_lossy(text).into_owned()
+    }
+}
+
 /// Loads without a log, which is quicker, and asks for one only after a rejection.
 fn load_one(executable: &Executable, around: &Surroundings<'_>, log_size: u32) -> Result<OwnedFd, Failure> {
-    let error = match submit(executable, around, &mut []) {
+    let error = match submit_patiently(executable, around, &mut Log::default()) {
         Ok(fd) => return Ok(fd),
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => return Err(Failure { error, log: String::new() }),
         Err(error) => error,
     };
-    let mut size = log_size.max(4096);
+    let mut size = log_size.clamp(SMALLEST_LOG, LARGEST_LOG);
     loop {
-        let mut buffer = vec![0u8; size as usize];
-        match submit(executable, around, &mut buffer) {
+        let mut log = Log::of(size);
+        match submit_patiently(executable, around, &mut log) {
             Ok(fd) => return Ok(fd),
-            Err(error) if error.raw_os_error() == Some(libc::ENOSPC) && size < LARGEST_LOG => size *= 4,
-            Err(_) => {
-                let end = buffer.iter().position(|byte| *byte == 0).unwrap_or(buffer.len());
-                let log = String::from_utf8_lossy(&buffer[..end]).into_owned();
-                return Err(Failure { error, log });
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                return Err(Failure { error, log: String::new() });
             }
+            Err(cut) if log.lacks_end(&cut) && size < LARGEST_LOG => size = size.saturating_mul(4).min(LARGEST_LOG),
+            Err(_) => return Err(Failure { error, log: log.text() }),
         }
     }
 }
 
-fn submit(executable: &Executable, around: &Surroundings<'_>, log: &mut [u8]) -> io::Result<OwnedFd> {
+/// Begins anew when a signal that was meant for others has ended the verifier's work.
+fn submit_patiently(executable: &Executable, around: &Surroundings<'_>, log: &mut Log) -> io::Result<OwnedFd> {
+    let mut result = Err(io::ErrorKind::Interrupted.into());
+    for _ in 0..TRIES {
+        if (around.is_interrupted)() {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        result = submit(executable, around, log);
+        match &result {
+            Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => {}
+            _ => break,
+        }
+    }
+    result
+}
+
+fn submit(executable: &Executable, around: &Surroundings<'_>, log: &mut Log) -> io::Result<OwnedFd> {
     let mut attr = attribute();
     // SAFETY: all members of the union are plain integers; this is the one for BPF_PROG_LOAD.
     let load = unsafe { &mut attr.__bindgen_anon_3 };
@@ -157,13 +212,16 @@ fn submit(executable: &Executable, around: &Surroundings<'_>, log: &mut [u8]) ->
         load.line_info_rec_size = executable.line_info_size;
         load.line_info_cnt = records(&executable.line_info, executable.line_info_size);
     }
-    if !log.is_empty() {
+    if !log.buffer.is_empty() {
         load.log_level = 1;
-        load.log_buf = log.as_mut_ptr() as u64;
-        load.log_size = u32::try_from(log.len()).unwrap_or(u32::MAX);
+        load.log_buf = log.buffer.as_mut_ptr() as u64;
+        load.log_size = u32::try_from(log.buffer.len()).unwrap_or(u32::MAX);
     }
     // SAFETY: instructions, license, information and log outlive the call; lengths are theirs.
-    unsafe { bpf_descriptor(bpf_cmd::BPF_PROG_LOAD, &mut attr) }
+    let result = unsafe { bpf_descriptor(bpf_cmd::BPF_PROG_LOAD, &mut attr) };
+    // SAFETY: the same member, all of whose parts are plain integers.
+    log.whole = unsafe { attr.__bindgen_anon_3.log_true_size };
+    result
 }
 
 fn records(bytes: &[u8], size: u32) -> u32 {

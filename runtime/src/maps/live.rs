@@ -10,7 +10,7 @@ use aya_obj::generated::bpf_map_type;
 use probebook_compiler::plan::{MapKind, MapPlan, MapRole, UserMap};
 
 use super::MapError;
-use super::memory::{Budget, Reservation, footprint, grows_on_demand, human};
+use super::memory::{Budget, Reservation, footprint, grows_on_demand, human, preallocated_keys};
 use crate::loader::map_io::MapIo;
 use crate::loader::privilege::Refusal;
 use crate::symbols::Formats;
@@ -97,11 +97,16 @@ impl LiveMap {
         self.memory.bytes()
     }
 
+    /// With how many keys it would have all of its memory from the start.
+    pub fn preallocated_keys(&self) -> u64 {
+        preallocated_keys(&self.plan, self.cpus)
+    }
+
     pub fn raw_fd(&self) -> RawFd {
         self.data.fd().as_fd().as_raw_fd()
     }
 
-    /// New keys that found it full since it was created.
+    /// New keys that found no place in it since it was created.
     pub fn lost_keys(&self) -> u64 {
         self.lost_keys.load(Ordering::Relaxed)
     }

@@ -17,11 +17,20 @@ const DEFAULT_SHARE: u64 = 4;
 
 /// The largest size of a map in bytes, with every key in use.
 pub fn footprint(plan: &MapPlan, cpus: u32) -> u64 {
-    let entries = u64::from(plan.max_entries);
+    element(plan, cpus).saturating_mul(u64::from(plan.max_entries))
+}
+
+/// With how many keys a map would be small enough to have all of its memory from the start.
+pub fn preallocated_keys(plan: &MapPlan, cpus: u32) -> u64 {
+    PREALLOCATION_LIMIT / element(plan, cpus).max(1)
+}
+
+/// What one entry takes.
+fn element(plan: &MapPlan, cpus: u32) -> u64 {
     let key = padded(plan.key_size);
     let value = padded(plan.value_size);
     let copies = if plan.kind.is_per_cpu() { u64::from(cpus) } else { 1 };
-    let element = match plan.kind {
+    match plan.kind {
         MapKind::Array | MapKind::PerCpuArray => value.saturating_mul(copies),
         MapKind::Hash | MapKind::LruHash | MapKind::PerCpuHash | MapKind::LruPerCpuHash => {
             value.saturating_mul(copies).saturating_add(key + HASH_ELEMENT)
@@ -30,8 +39,7 @@ pub fn footprint(plan: &MapPlan, cpus: u32) -> u64 {
         MapKind::RingBuffer => 1,
         // A descriptor; the CPUs' buffers are counted where they are made.
         MapKind::PerfEventArray => value,
-    };
-    element.saturating_mul(entries)
+    }
 }
 
 fn padded(size: u32) -> u64 {
@@ -138,6 +146,14 @@ mod tests {
         assert_eq!(footprint(&dense, 4) - footprint(&dense, 2), 2 * 1000 * 4096);
         assert_eq!(footprint(&plan(MapKind::RingBuffer, 0, 4 << 20), 2), 4 << 20);
         assert_eq!(footprint(&plan(MapKind::Hash, u32::MAX, u32::MAX), 2), u64::MAX);
+    }
+
+    #[test]
+    fn a_map_of_as_many_keys_as_proposed_is_preallocated() {
+        let large = plan(MapKind::PerCpuHash, 8192, 4096);
+        let keys = preallocated_keys(&large, 2) as u32;
+        assert!(!grows_on_demand(&MapPlan { max_entries: keys, ..large.clone() }, 2));
+        assert!(grows_on_demand(&MapPlan { max_entries: keys + 1, ..large }, 2));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use probebook_compiler::syntax::ast::Span;
 use probebook_compiler::types::Type;
 
 use crate::loader::privilege::Refusal;
+use crate::text::reason;
 
 pub use contents::{clear, entry, is_empty, names_processes, snapshot, user_stack_processes, zero};
 pub use live::{LiveMap, duplicate};
@@ -27,9 +28,9 @@ pub enum MapError {
     TooLarge { map: String, entries: u32, needed: String, limit: String, used: String },
     #[error(transparent)]
     Refused(#[from] Refusal),
-    #[error("{map} could not be created: {source}")]
+    #[error("{map} could not be created: {}", reason(.source))]
     Create { map: String, source: io::Error },
-    #[error("{map} could not be read or changed: {source}")]
+    #[error("{map} could not be read or changed: {}", reason(.source))]
     Access { map: String, source: io::Error },
     #[error("@{} was {} and cannot become {}", .existing.name, describe(.existing), describe(.wanted))]
     TypeChanged { existing: Box<UserMap>, wanted: Box<UserMap> },

@@ -14,6 +14,7 @@ use super::files::Disk;
 use super::{Btf, System, traceable};
 use crate::c::Clang;
 use crate::loader::{feature, inspect};
+use crate::text::reason;
 
 /// The initial PID namespace's inode (`PROC_PID_INIT_INO` in `linux/proc_ns.h`).
 const INITIAL_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
@@ -41,7 +42,9 @@ impl KernelInfo for System {
         if functions.is_empty() {
             return Err(Unavailable {
                 reason: "the kernel's functions are not known: /proc/kallsyms hides their addresses".into(),
-                remedy: Some("run as root".into()),
+                remedy: Some(
+                    "run as root, or with CAP_SYSLOG, and with /proc/sys/kernel/kptr_restrict at most 1".into(),
+                ),
             });
         }
         Ok(Arc::clone(functions))
@@ -79,8 +82,8 @@ impl KernelInfo for System {
 
     fn bpf_functions(&self) -> Result<Vec<BpfFunction>, Unavailable> {
         let programs = inspect::programs().map_err(|error| Unavailable {
-            reason: format!("the loaded BPF programs are not known: {error}"),
-            remedy: Some("run as root".into()),
+            reason: format!("the loaded BPF programs are not known: {}", reason(&error)),
+            remedy: Some("run as root, or with CAP_SYS_ADMIN".into()),
         })?;
         let mut functions = Vec::new();
         for program in programs {

@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use probebook_compiler::kernel_info::Unavailable;
 
-use crate::loader::mount;
+use crate::loader::{mount, privilege};
+use crate::text::reason;
 
 /// Where tracefs usually is.
 const PLACES: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
@@ -96,15 +97,23 @@ fn find() -> Result<Root, Unavailable> {
     if let Some(place) = denied {
         return Err(Unavailable {
             reason: format!("{place} may not be read by this user"),
-            remedy: Some("run as root".into()),
+            remedy: Some("run as root, or with CAP_DAC_READ_SEARCH".into()),
         });
     }
-    let mount = mount::detached(c"tracefs").map_err(|error| Unavailable {
-        reason: format!("tracefs, which describes the tracepoints, is not mounted ({error})"),
-        remedy: Some("mount -t tracefs tracefs /sys/kernel/tracing".into()),
-    })?;
+    let mount = mount::detached(c"tracefs").map_err(|error| not_mounted(&error))?;
     let path = PathBuf::from(format!("/proc/self/fd/{}", mount.as_raw_fd()));
     Ok(Root { path, _mount: Some(mount) })
+}
+
+fn not_mounted(error: &io::Error) -> Unavailable {
+    let what = "tracefs, which describes the tracepoints, is not mounted";
+    let why = match error.raw_os_error() {
+        Some(libc::EPERM) if !privilege::is_administrator() => "mounting it needs CAP_SYS_ADMIN".to_owned(),
+        Some(libc::ENODEV) => "this kernel has none (CONFIG_FTRACE)".to_owned(),
+        _ => format!("it cannot be mounted: {}", reason(error)),
+    };
+    let remedy = Some("mount it as root: mount -t tracefs tracefs /sys/kernel/tracing".into());
+    Unavailable { reason: format!("{what}, and {why}"), remedy }
 }
 
 fn list(events: &Path) -> io::Result<Vec<(String, String)>> {
@@ -126,6 +135,7 @@ fn directories(path: &Path) -> io::Result<Vec<String>> {
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> Unavailable {
-    let remedy = (error.kind() == io::ErrorKind::PermissionDenied).then(|| "run as root".to_owned());
-    Unavailable { reason: format!("{} cannot be read: {error}", path.display()), remedy }
+    let is_denied = error.kind() == io::ErrorKind::PermissionDenied;
+    let remedy = is_denied.then(|| "run as root, or with CAP_DAC_READ_SEARCH".to_owned());
+    Unavailable { reason: format!("{} cannot be read: {}", path.display(), reason(error)), remedy }
 }

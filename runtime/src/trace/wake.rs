@@ -5,13 +5,13 @@ use std::time::Duration;
 
 /// Interrupts that have come so far: the first ends the events, the second ends the rest. And
 /// signals, which have probes of their own.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct Wake {
     state: Mutex<State>,
     changed: Condvar,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct State {
     /// Since the last reset.
     pending: bool,
@@ -55,17 +55,13 @@ impl Wake {
     }
 }
 
-/// Another thread's hold on a trace.
-#[derive(Clone)]
+/// Another thread's hold on a trace, which need not have been started yet.
+#[derive(Clone, Debug, Default)]
 pub struct TraceHandle {
-    wake: Arc<Wake>,
+    pub(super) wake: Arc<Wake>,
 }
 
 impl TraceHandle {
-    pub(super) fn new(wake: Arc<Wake>) -> TraceHandle {
-        TraceHandle { wake }
-    }
-
     /// Makes [`super::Trace::poll`] return at once. A second call gives up on `end` and printing.
     pub fn interrupt(&self) {
         let mut state = self.wake.lock();
@@ -78,6 +74,11 @@ impl TraceHandle {
     /// A hold that does not keep what belongs to the trace.
     pub fn downgrade(&self) -> WeakTraceHandle {
         WeakTraceHandle { wake: Arc::downgrade(&self.wake) }
+    }
+
+    /// Whether an interrupt has come that was not yet acted upon.
+    pub fn is_interrupted(&self) -> bool {
+        self.wake.is_interrupted()
     }
 
     /// Whether [`TraceHandle::interrupt`] was called more than once.
@@ -115,7 +116,7 @@ mod tests {
     #[test]
     fn an_interrupt_ends_a_wait() {
         let wake = Arc::new(Wake::default());
-        let handle = TraceHandle::new(Arc::clone(&wake));
+        let handle = TraceHandle { wake: Arc::clone(&wake) };
         let start = Instant::now();
         let interrupter = thread::spawn(move || handle.interrupt());
         while !wake.is_interrupted() {
@@ -128,7 +129,7 @@ mod tests {
     #[test]
     fn the_second_interrupt_cannot_be_reset() {
         let wake = Arc::new(Wake::default());
-        let handle = TraceHandle::new(Arc::clone(&wake));
+        let handle = TraceHandle { wake: Arc::clone(&wake) };
         handle.interrupt();
         wake.reset();
         assert!(!wake.is_interrupted() && !wake.is_abandoned());

@@ -2,7 +2,7 @@
 
 use crate::diagnostics::Diagnostic;
 use crate::ir::{Expr as Ir, Helper, Op, Scalar, Stmt, Var};
-use crate::plan::{Control, Loss};
+use crate::plan::Control;
 use crate::stdlib::{self, CallSite, Lower};
 use crate::syntax::ast::{Expr, ExprKind, Span, TypeOrExpr};
 use crate::types::{Aggregate, Combine, TSERIES_SLOT_SIZE, Type, hist_buckets};
@@ -43,7 +43,7 @@ impl Lowerer<'_> {
         if !matches!(entry.value, Type::Aggregate(_)) {
             return Ok(());
         }
-        let found = self.find_or_insert(&entry);
+        let (found, status) = self.find_or_insert(&entry);
         let (then, applied) = self.nested(|this| {
             this.apply(&update, found.clone(), call.span)?;
             if entry.key.is_none() {
@@ -53,7 +53,11 @@ impl Lowerer<'_> {
             Ok(())
         });
         applied?;
-        let missing = self.missing_entry(&entry);
+        let (missing, ()) = self.nested(|this| {
+            if let Some(status) = status {
+                this.count_lost_key(entry.map, status);
+            }
+        });
         self.emit(Stmt::If { condition: not_null(found), then, otherwise: missing });
         Ok(())
     }
@@ -79,37 +83,34 @@ impl Lowerer<'_> {
         Err(self.report(diagnostic.hint(hint)))
     }
 
-    /// The address of this CPU's copy; a new key starts with zeros. Null if the map is full.
-    fn find_or_insert(&mut self, entry: &Entry) -> Ir {
+    /// The address of this CPU's copy; a new key starts with zeros. Null if there was no place for it:
+    /// why, the second says, if there are keys at all.
+    fn find_or_insert(&mut self, entry: &Entry) -> (Ir, Option<Ir>) {
         let key = match &entry.key {
             Some(key) => key.clone(),
             None => {
                 let key = self.only_key();
-                return self.lookup(entry.map, key);
+                return (self.lookup(entry.map, key), None);
             }
         };
         let place = self.new_var(Scalar::Pointer);
+        let status = self.new_var(Scalar::I64);
         let first = self.lookup(entry.map, key.clone());
         self.emit(Stmt::Set(place, first.clone()));
+        self.emit(Stmt::Set(status, Ir::int(0)));
         let (insert, ()) = self.nested(|this| {
             let size = entry.value.size();
             let zeros = Ir::Slot(this.new_slot(size, 8));
             this.emit(Stmt::Zero { to: zeros.clone(), size, align: 8 });
             // Another CPU may have been faster: BPF_NOEXIST (1) leaves its entry alone.
-            this.helper(Helper::MAP_UPDATE_ELEM, vec![Ir::Map(entry.map), key.clone(), zeros, Ir::int(1)]);
+            let arguments = vec![Ir::Map(entry.map), key.clone(), zeros, Ir::int(1)];
+            let stored = this.helper(Helper::MAP_UPDATE_ELEM, arguments);
+            this.emit(Stmt::Set(status, stored));
             let second = this.lookup(entry.map, key);
             this.emit(Stmt::Set(place, second));
         });
         self.emit(Stmt::If { condition: not_null(first), then: vec![], otherwise: insert });
-        Ir::Var(place)
-    }
-
-    fn missing_entry(&mut self, entry: &Entry) -> Vec<Stmt> {
-        if entry.key.is_none() {
-            return Vec::new();
-        }
-        let always = Ir::binary(Op::Eq, Ir::int(0), Ir::int(0));
-        self.nested(|this| this.count_loss_if(always, Loss::MapFull(entry.map.0 as usize))).0
+        (Ir::Var(place), Some(Ir::Var(status)))
     }
 
     /// Adds to the aggregate at `at`.

@@ -10,6 +10,9 @@ use crate::types::Type;
 
 use super::{Lowered, Lowerer, Operand, Repr};
 
+/// What the kernel says of a map that is full.
+const E2BIG: i64 = -7;
+
 /// An entry of a map, ready for helpers.
 #[derive(Clone, Debug)]
 pub struct Entry {
@@ -257,11 +260,23 @@ impl Lowerer<'_> {
         Ok(())
     }
 
-    /// Puts an entry; a full map is counted.
+    /// Puts an entry; what could not be stored is counted.
     fn update(&mut self, map: MapIndex, key: Ir, value: Ir) {
         let arguments = vec![Ir::Map(map), key, value, Ir::int(0)];
-        let failed = self.helper(Helper::MAP_UPDATE_ELEM, arguments);
-        self.count_loss_if(failed.is_nonzero(), Loss::MapFull(map.0 as usize));
+        let status = self.helper(Helper::MAP_UPDATE_ELEM, arguments);
+        let (then, ()) = self.nested(|this| this.count_lost_key(map, status.clone()));
+        self.emit(Stmt::If { condition: status.is_nonzero(), then, otherwise: vec![] });
+    }
+
+    /// Counts a new key that was not stored, by what `bpf_map_update_elem` has said: a full map gives
+    /// `E2BIG` (`kernel/bpf/hashtab.c`), one that is allocated as it grows also `ENOMEM`.
+    pub fn count_lost_key(&mut self, map: MapIndex, status: Ir) {
+        let is_full = Ir::binary(Op::Eq, status, Ir::int(E2BIG));
+        let full = self.plan.loss(Loss::MapFull(map.0 as usize)) * 8;
+        let no_memory = self.plan.loss(Loss::NoMemory(map.0 as usize)) * 8;
+        let (then, ()) = self.nested(|this| this.add_to_counter(full));
+        let (otherwise, ()) = self.nested(|this| this.add_to_counter(no_memory));
+        self.emit(Stmt::If { condition: is_full, then, otherwise });
     }
 
     /// The address of the only key that an array of one entry has.
@@ -275,16 +290,18 @@ impl Lowerer<'_> {
     /// Adds one to a loss counter if the condition holds.
     pub fn count_loss_if(&mut self, condition: Ir, loss: Loss) {
         let offset = self.plan.loss(loss) * 8;
-        let counters = self.plan.counters();
-        let (then, ()) = self.nested(|this| {
-            let key = this.only_key();
-            let counter = this.lookup(counters, key);
-            let address = counter.clone().offset(offset);
-            let more = Ir::binary(Op::Add, Ir::load(Scalar::I64, address.clone()), Ir::int(1));
-            let add = vec![Stmt::Store { ty: Scalar::I64, address, value: more }];
-            this.emit(Stmt::If { condition: not_null(counter), then: add, otherwise: vec![] });
-        });
+        let (then, ()) = self.nested(|this| this.add_to_counter(offset));
         self.emit(Stmt::If { condition, then, otherwise: vec![] });
+    }
+
+    fn add_to_counter(&mut self, offset: u32) {
+        let counters = self.plan.counters();
+        let key = self.only_key();
+        let counter = self.lookup(counters, key);
+        let address = counter.clone().offset(offset);
+        let more = Ir::binary(Op::Add, Ir::load(Scalar::I64, address.clone()), Ir::int(1));
+        let add = vec![Stmt::Store { ty: Scalar::I64, address, value: more }];
+        self.emit(Stmt::If { condition: not_null(counter), then: add, otherwise: vec![] });
     }
 
     /// Deletes an entry, or unsets a scalar map. Gives 0 on success.

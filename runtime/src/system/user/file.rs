@@ -62,7 +62,7 @@ pub fn split_archive(path: &Path) -> (PathBuf, Option<String>) {
 }
 
 pub fn unreadable(path: &Path, error: &io::Error) -> Unavailable {
-    Unavailable { reason: format!("{} cannot be read: {error}", path.display()), remedy: None }
+    Unavailable { reason: format!("{} cannot be read: {}", path.display(), crate::text::reason(error)), remedy: None }
 }
 
 fn not_a_program(path: &Path, reason: &str) -> Unavailable {
