@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::codegen::{self, CodegenError};
-use crate::diagnostics::{Diagnostic, Sources};
+use crate::diagnostics::{Diagnostic, Source, Sources};
 use crate::ir::Module;
 use crate::kernel_info::KernelInfo;
 use crate::plan::{Plan, Settings};
@@ -86,8 +86,8 @@ pub fn compile(request: &Request) -> Result<Compiled, Vec<Diagnostic>> {
 
 /// The passes from text to typed programs, with everything that the runtime has to prepare for them.
 pub fn analyse(request: &Request) -> Result<Analysed, Vec<Diagnostic>> {
-    let text = request.sources.get(request.source).map_or("", |source| source.text.as_str());
-    let mut script = syntax::parse(text, request.source)?;
+    let text = request.sources.get(request.source).map(Source::script).unwrap_or_default();
+    let mut script = syntax::parse(&text, request.source)?;
     imports::include(&mut script, request.include_files);
     let c_sources = imports::resolve(&mut script, request.source, request.sources, request.info.files())?;
     passed(imports::refuse_sources(&c_sources))?;

@@ -159,7 +159,10 @@ pub fn start_failure(error: &StartError, plan: &PlanPlaces, sources: &Sources, s
         StartError::Attach(error) => attach_failure(error),
         StartError::Load(LoadError::Interrupted) => Diagnostic::error("interrupted", whole, error.to_string()),
         StartError::Maps(_) => Diagnostic::error("map-failed", plan.map().unwrap_or(whole), error.to_string()),
-        StartError::Child { .. } => Diagnostic::error("command-failed", whole, error.to_string()),
+        StartError::Child { .. } | StartError::NoSuchProcess(_) => {
+            let id = if matches!(error, StartError::Child { .. }) { "command-failed" } else { "no-such-process" };
+            Diagnostic::error(id, plan.target.unwrap_or(whole), error.to_string())
+        }
         _ => Diagnostic::error("start-failed", plan.program(0).unwrap_or(whole), error.to_string()),
     };
     hinted(diagnostic, remedies::for_start(error))
@@ -176,6 +179,10 @@ fn hinted(diagnostic: Diagnostic, remedy: Option<&str>) -> Diagnostic {
 pub fn trace_failure(error: &TraceError, plan: &PlanPlaces, source: SourceId) -> Diagnostic {
     match error {
         TraceError::Attach(error) => attach_failure(error),
+        TraceError::Child { .. } => {
+            let place = plan.target.unwrap_or(Span { source, start: 0, end: 0 });
+            hinted(Diagnostic::error("command-failed", place, error.to_string()), remedies::for_trace(error))
+        }
         _ => {
             let span = plan.program(0).unwrap_or(Span { source, start: 0, end: 0 });
             hinted(Diagnostic::error("attach-failed", span, error.to_string()), remedies::for_trace(error))
@@ -203,6 +210,8 @@ pub struct PlanPlaces {
     /// A program's probe type and place.
     programs: Vec<Option<(String, Span)>>,
     map: Option<Span>,
+    /// What is traced, if a cell's magic names it.
+    pub target: Option<Span>,
 }
 
 impl PlanPlaces {
@@ -215,7 +224,7 @@ impl PlanPlaces {
             MapRole::User(user) => Some(user.span),
             _ => None,
         });
-        PlanPlaces { programs: (0..plan.programs.len()).map(place).collect(), map }
+        PlanPlaces { programs: (0..plan.programs.len()).map(place).collect(), map, target: None }
     }
 
     fn program(&self, index: usize) -> Option<Span> {

@@ -228,3 +228,22 @@ def test_nothing_outlives_the_kernel(fresh, how):
     while bpf_objects() & running and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not bpf_objects() & running
+
+
+@pytest.mark.parametrize(
+    "cell, count",
+    [
+        ('begin {{ cat("{path}"); }}', 400),
+        ('%unsafe on\nbegin {{ system("cat {path}"); }}', 10_000),
+        ("%%run -c 'cat {path}'\ninterval:s:10 {{ }}", 10_000),
+    ],
+)
+def test_what_files_and_commands_say_is_text(kernel, tmp_path, cell, count):
+    path = tmp_path / "hostile"
+    # More than a pipe gives at once, with characters of several bytes.
+    path.write_bytes("ä\x1b[31m€\r\t😀\n".encode() * 10_000)
+    ran = kernel.run(cell.format(path=path))
+    kernel.run("%unsafe off")
+    text = ran.stream()
+    assert ran.status == "ok" and not set(text) & {"\x1b", "\r", "\ufffd"}
+    assert text.count("ä\\x1b[31m€\\x0d\t😀\n") >= count

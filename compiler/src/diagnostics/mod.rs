@@ -4,6 +4,7 @@
 
 pub mod render;
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::sync::OnceLock;
 
@@ -91,6 +92,8 @@ struct Attached {
 pub struct Source {
     pub name: String,
     pub text: String,
+    /// So many bytes at its start are no script: a cell's magics. Places may lie there nevertheless.
+    pub head: usize,
 }
 
 impl Source {
@@ -98,22 +101,38 @@ impl Source {
     pub fn folder(&self) -> &Path {
         Path::new(&self.name).parent().unwrap_or(Path::new(""))
     }
+
+    /// What is to be parsed: the text, with blanks for what is no script, so that positions stay.
+    pub fn script(&self) -> Cow<'_, str> {
+        match self.text.split_at_checked(self.head) {
+            Some((head, script)) if !head.is_empty() => {
+                let blank = |byte| if byte == b'\n' { '\n' } else { ' ' };
+                Cow::Owned(head.bytes().map(blank).chain(script.chars()).collect())
+            }
+            _ => Cow::Borrowed(&self.text),
+        }
+    }
 }
 
 impl Sources {
     pub fn add(&mut self, name: impl Into<String>, text: impl Into<String>) -> SourceId {
+        self.add_behind(0, name, text)
+    }
+
+    /// As [`Sources::add`], for a text whose first `head` bytes are no script.
+    pub fn add_behind(&mut self, head: usize, name: impl Into<String>, text: impl Into<String>) -> SourceId {
         let mut attached = self.attached.take();
         while let Some(one) = attached {
             self.files.push(one.source);
             attached = one.next.into_inner();
         }
-        self.files.push(Source { name: name.into(), text: text.into() });
+        self.files.push(Source { name: name.into(), text: text.into(), head });
         SourceId(self.files.len() as u32 - 1)
     }
 
     /// Adds a text that compilation came upon: an imported or included file.
     pub fn attach(&self, name: impl Into<String>, text: impl Into<String>) -> SourceId {
-        let source = Source { name: name.into(), text: text.into() };
+        let source = Source { name: name.into(), text: text.into(), head: 0 };
         let mut new = Box::new(Attached { source, next: OnceLock::new() });
         let mut index = self.files.len() as u32;
         let mut place = &self.attached;
@@ -155,9 +174,9 @@ impl Sources {
         count
     }
 
-    /// All texts, in the order in which they were added.
+    /// All scripts, in the order in which they were added.
     pub fn texts(&self) -> impl Iterator<Item = &str> {
-        self.files.iter().map(|source| source.text.as_str())
+        self.files.iter().map(|source| source.text.get(source.head..).unwrap_or_default())
     }
 
     /// Line and column of a span's start, both from 1; columns count characters.
@@ -181,6 +200,13 @@ impl Sources {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_no_script_is_blank() {
+        let mut sources = Sources::default();
+        let id = sources.add_behind(9, "In [1]", "%opt ü\n\nbegin { }");
+        assert_eq!(sources.get(id).unwrap().script(), "       \n\nbegin { }");
+    }
 
     #[test]
     fn attached_texts_keep_their_numbers() {

@@ -11,6 +11,8 @@ use crate::syntax::ast::{Expr, ExprKind, Script, SourceId, Span, TypeOrExpr, Una
 pub struct NamedParameter {
     pub name: String,
     pub value: Option<String>,
+    /// Where it was passed, if in a cell.
+    pub place: Option<Span>,
 }
 
 impl NamedParameter {
@@ -20,7 +22,7 @@ impl NamedParameter {
             Some((name, value)) => (name, Some(value.to_string())),
             None => (text, None),
         };
-        (!name.is_empty()).then(|| NamedParameter { name: name.to_string(), value })
+        (!name.is_empty()).then(|| NamedParameter { name: name.to_string(), value, place: None })
     }
 }
 
@@ -38,15 +40,12 @@ pub fn check(script: &mut Script, passed: &[NamedParameter], source: SourceId) -
     let mut collector = Collector::default();
     walk_script(&mut collector, script);
     let Collector { expected, mut diagnostics } = collector;
-    let unknown: Vec<String> = passed
-        .iter()
-        .filter(|parameter| !expected.contains_key(&parameter.name))
-        .map(|parameter| format!("--{}", parameter.name))
-        .collect();
-    if !unknown.is_empty() {
-        let message = format!("unexpected program command line options: {}", unknown.join(", "));
-        let diagnostic = Diagnostic::error("unknown-option", Span { source, start: 0, end: 0 }, message);
-        diagnostics.push(diagnostic.hint(usage(&expected)));
+    let unknown: Vec<_> = passed.iter().filter(|parameter| !expected.contains_key(&parameter.name)).collect();
+    if let Some(first) = unknown.first() {
+        let names: Vec<String> = unknown.iter().map(|parameter| format!("--{}", parameter.name)).collect();
+        let message = format!("unexpected program command line options: {}", names.join(", "));
+        let place = first.place.unwrap_or(Span { source, start: 0, end: 0 });
+        diagnostics.push(Diagnostic::error("unknown-option", place, message).hint(usage(&expected)));
     }
     diagnostics
 }

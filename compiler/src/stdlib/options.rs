@@ -46,9 +46,14 @@ fn getopt(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
     match value {
         Ok(value) => Ok(operand(value, call)),
         Err(problem) => {
+            let place = passed.as_ref().and_then(|passed| passed.place);
             let shown = passed.and_then(|passed| passed.value).unwrap_or_else(|| "true".to_string());
             let message = format!("program command line option --{name} {problem} (value: {shown})");
-            Err(lowerer.report(Diagnostic::error("wrong-option-value", call.span, message)))
+            let error = |place| Diagnostic::error("wrong-option-value", place, message);
+            Err(lowerer.report(match place {
+                Some(place) => error(place).also(call.span, "asked for here"),
+                None => error(call.span),
+            }))
         }
     }
 }

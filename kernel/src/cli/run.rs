@@ -1,7 +1,7 @@
 //! `probebook run`: one script, its output on the terminal, with bpftrace's flags.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -177,6 +177,7 @@ fn trace(
     };
     let mut terminal = Terminal::new(out, arguments.format, arguments.buffering, text_options, sources);
     terminal.warnings = !arguments.no_warnings;
+    terminal.is_watched = arguments.output.is_none() && io::stdout().is_terminal();
     let options = StartOptions {
         pid: arguments.pid,
         child: arguments.command.clone(),

@@ -27,6 +27,8 @@ pub struct Terminal<'a> {
     closed: bool,
     /// Whether warnings are shown.
     pub warnings: bool,
+    /// Somebody looks at it: what `cat` reads must not act on their terminal.
+    pub is_watched: bool,
 }
 
 /// How long output may wait in a buffer.
@@ -51,6 +53,7 @@ impl<'a> Terminal<'a> {
             last_flush: Instant::now(),
             closed: false,
             warnings: true,
+            is_watched: false,
         }
     }
 
@@ -159,6 +162,11 @@ impl<'a> Terminal<'a> {
 impl Sink for Terminal<'_> {
     fn text(&mut self, source: TextSource, text: &[u8]) {
         match self.format {
+            Format::Text if self.is_watched && source == TextSource::Cat => {
+                let mut shown = String::new();
+                text::push_escaped(&mut shown, text);
+                self.write(shown.as_bytes());
+            }
             Format::Text => self.write(text),
             Format::Json => {
                 let kind = match source {

@@ -1,18 +1,20 @@
 //! One cell's script: compiled, started, and run to its end or handed to a background job.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use probebook_compiler::diagnostics::{Diagnostic, Sources};
 use probebook_compiler::pipeline::Compiled;
 use probebook_compiler::plan::{MapRole, Plan, UserMap};
-use probebook_compiler::syntax::ast::SourceId;
+use probebook_compiler::semantics::named_parameters::NamedParameter;
+use probebook_compiler::syntax::ast::{SourceId, Span};
 use probebook_runtime::text::reason;
 use probebook_runtime::{PreparedMaps, StartOptions, Status, Trace, TraceError, TraceHandle};
 
 use super::errors;
 use super::magics::RunOptions;
-use super::notebook::Notebook;
+use super::notebook::{Notebook, at, label};
 use super::notebook_sink::NotebookSink;
 use super::tables::user_maps;
 use crate::engine::{self, Flags, PlanPlaces, Script};
@@ -38,20 +40,20 @@ struct Compilation {
 }
 
 impl Notebook {
-    /// Runs a script; returns when it is over, or when its probes are attached in the background.
+    /// Runs the script that follows the cell's first `head` bytes; returns when it is over, or when its probes are attached in the background.
     pub(super) fn run_script(
         &self,
-        script: &str,
+        head: usize,
         run: &RunOptions,
         request: &ExecuteRequest,
         output: &Output,
     ) -> Result<(), ErrorReport> {
-        if let Some(name) = &run.background {
-            self.jobs.check_free(name)?;
+        if let Some(job) = &run.background {
+            self.jobs.check_free(&job.text).map_err(|error| at(job, error).report(request))?;
         }
-        let label = format!("In [{}]", request.execution_count);
+        let label = label(request);
         let mut sources = self.state().definitions.sources.clone();
-        let source = sources.add(label.clone(), script);
+        let source = sources.add_behind(head, label.clone(), request.code.clone());
         let sources = Arc::new(sources);
         let cell = request.cell_id.as_deref();
         let Compilation { compiled, maps, retype } = self.compile(&sources, source, run, cell)?;
@@ -72,8 +74,10 @@ impl Notebook {
         state.origins.note(&used, &label, cell);
         drop(state);
         match &run.background {
-            Some(name) if status == Status::Running && running.trace.has_probes() => {
-                self.jobs.start(name, &label, handle, running, user_maps(&used.maps).map(str::to_string).collect())
+            Some(job) if status == Status::Running && running.trace.has_probes() => {
+                let maps = user_maps(&used.maps).map(str::to_string).collect();
+                let started = self.jobs.start(&job.text, &label, handle, running, maps);
+                started.map_err(|error| at(job, error).report(request))
             }
             _ => {
                 running.run_to_end(status)?;
@@ -105,8 +109,13 @@ impl Notebook {
         let allow_unsafe = state.allow_unsafe;
         let definitions = state.definitions.clone();
         drop(state);
+        let named: Vec<NamedParameter> = run
+            .named
+            .iter()
+            .map(|(one, place)| NamedParameter { place: Some(span(source, place)), ..one.clone() })
+            .collect();
         let compile = |live_maps: &[_], retype: Vec<String>| -> Result<Compilation, Vec<Diagnostic>> {
-            let (parameters, named) = (&run.parameters, &run.named);
+            let (parameters, named) = (&run.parameters, &named);
             let (definitions, flags, cache) = (&definitions, &Flags::default(), &self.objects);
             let script = Script {
                 sources,
@@ -116,7 +125,7 @@ impl Notebook {
                 cache,
                 parameters,
                 named,
-                pid: run.pid,
+                pid: run.pid.as_ref().map(|(pid, _)| *pid),
                 allow_unsafe,
                 flags,
             };
@@ -162,8 +171,8 @@ impl Notebook {
         let (allow_unsafe, print) = (state.allow_unsafe, state.print);
         drop(state);
         let options = StartOptions {
-            pid: run.pid,
-            child: run.command.clone(),
+            pid: run.pid.as_ref().map(|(pid, _)| *pid),
+            child: run.command.as_ref().map(|command| command.text.clone()),
             capture_child_output: true,
             allow_unsafe,
             retype,
@@ -175,6 +184,9 @@ impl Notebook {
             Some(maps) => self.session.start_with(plan, maps, options),
             None => self.session.start(plan, options),
         };
+        let target = run.command.as_ref().map(|command| &command.place).or(run.pid.as_ref().map(|(_, place)| place));
+        let target = target.map(|place| span(source, place));
+        let places = PlanPlaces { target, ..places };
         let mut trace = started
             .map_err(|error| errors::report(&[engine::start_failure(&error, &places, &sources, source)], &sources))?;
         crate::signals::forward(trace.plan(), &trace.handle())
@@ -184,6 +196,10 @@ impl Notebook {
         deadline.inspect(|deadline| trace.end_commands_at(*deadline));
         Ok(Running { trace, sink, deadline, print_maps, places, sources, source })
     }
+}
+
+fn span(source: SourceId, place: &Range<usize>) -> Span {
+    Span { source, start: place.start as u32, end: place.end as u32 }
 }
 
 fn is_clash(diagnostic: &Diagnostic) -> bool {

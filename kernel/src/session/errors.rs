@@ -1,6 +1,9 @@
 //! Diagnostics as Jupyter shows them: one error message, a source excerpt with carets.
 
+use std::ops::Range;
+
 use probebook_compiler::diagnostics::{Diagnostic, Sources, render};
+use probebook_compiler::syntax::ast::Span;
 
 use crate::jupyter::ErrorReport;
 
@@ -23,7 +26,15 @@ pub fn report(diagnostics: &[Diagnostic], sources: &Sources) -> ErrorReport {
     }
 }
 
-/// A failure that has no place in the script: a magic's, or the system's.
+/// A failure of a magic, pointed at in the cell.
+pub fn magic(kind: &'static str, message: &str, place: &Range<usize>, (label, code): (&str, &str)) -> ErrorReport {
+    let mut sources = Sources::default();
+    let source = sources.add(label, code);
+    let span = Span { source, start: place.start as u32, end: place.end as u32 };
+    report(&[Diagnostic::error(kind, span, message)], &sources)
+}
+
+/// A failure that has no place in the script.
 pub fn plain(kind: &str, message: &str) -> ErrorReport {
     ErrorReport {
         ename: kind.to_string(),

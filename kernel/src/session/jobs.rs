@@ -1,17 +1,17 @@
 //! Background jobs: traces that go on while later cells run.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use probebook_runtime::text::reason;
 use probebook_runtime::{Status, TraceHandle};
 
 use super::cell::Running;
-use super::errors;
 use super::notebook::table;
-use crate::jupyter::ErrorReport;
 
 /// How long a job may take to come to its end when it is stopped.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
@@ -31,15 +31,39 @@ struct Job {
     maps: Vec<String>,
 }
 
+/// What can go wrong with a job.
+#[derive(Debug, thiserror::Error)]
+pub enum JobError {
+    #[error("a job named {0} is running; %stop {0} ends it")]
+    Exists(String),
+    #[error("there is no job named {0}; %jobs lists them")]
+    Unknown(String),
+    #[error("waiting for {0} was interrupted; it goes on")]
+    Interrupted(String),
+    #[error("there is no thread for it: {}", reason(.0))]
+    NoThread(io::Error),
+}
+
+impl JobError {
+    /// Stable and kebab-case.
+    pub fn id(&self) -> &'static str {
+        match self {
+            JobError::Exists(_) => "job-exists",
+            JobError::Unknown(_) => "no-such-job",
+            JobError::Interrupted(_) => "interrupted",
+            JobError::NoThread(_) => "job-failed",
+        }
+    }
+}
+
 impl Jobs {
     /// Whether a job may have this name. Cells come one after the other, so it stays free while one
     /// is made ready.
-    pub fn check_free(&self, name: &str) -> Result<(), ErrorReport> {
-        if self.lock().get(name).is_some_and(|job| !job.is_done()) {
-            let message = format!("a job named {name} is running; %stop {name} ends it");
-            return Err(errors::plain("job-exists", &message));
+    pub fn check_free(&self, name: &str) -> Result<(), JobError> {
+        match self.lock().get(name) {
+            Some(job) if !job.is_done() => Err(JobError::Exists(name.to_string())),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// The maps that running jobs use, without `@`.
@@ -56,7 +80,7 @@ impl Jobs {
         handle: TraceHandle,
         running: Running,
         maps: Vec<String>,
-    ) -> Result<(), ErrorReport> {
+    ) -> Result<(), JobError> {
         self.check_free(name)?;
         let done = Arc::new(AtomicBool::new(false));
         let flag = Arc::clone(&done);
@@ -68,15 +92,15 @@ impl Jobs {
             flag.store(true, Ordering::Release);
         };
         let spawned = thread::Builder::new().name(format!("job {name}")).spawn(body);
-        spawned.map_err(|error| errors::plain("job-failed", &error.to_string()))?;
+        spawned.map_err(JobError::NoThread)?;
         let job = Job { label: label.to_string(), handle, started: Instant::now(), done, maps };
         self.lock().insert(name.to_string(), job);
         Ok(())
     }
 
     /// Ends a job and waits until it has shown its maps.
-    pub fn stop(&self, name: &str) -> Result<(), ErrorReport> {
-        let job = self.lock().remove(name).ok_or_else(|| unknown(name))?;
+    pub fn stop(&self, name: &str) -> Result<(), JobError> {
+        let job = self.lock().remove(name).ok_or_else(|| JobError::Unknown(name.to_string()))?;
         job.handle.interrupt();
         job.wait(STOP_WITHIN, &|| false);
         Ok(())
@@ -91,13 +115,10 @@ impl Jobs {
     }
 
     /// Waits for a job to end by itself, until `interrupted` says otherwise.
-    pub fn wait(&self, name: &str, interrupted: &dyn Fn() -> bool) -> Result<(), ErrorReport> {
-        let done = self.lock().get(name).map(|job| Arc::clone(&job.done)).ok_or_else(|| unknown(name))?;
-        wait_for(&done, None, interrupted);
-        match interrupted() {
-            true => Err(errors::plain("interrupted", &format!("waiting for {name} was interrupted; it goes on"))),
-            false => Ok(()),
-        }
+    pub fn wait(&self, name: &str, interrupted: &dyn Fn() -> bool) -> Result<(), JobError> {
+        let done = self.lock().get(name).map(|job| Arc::clone(&job.done));
+        wait_for(&*done.ok_or_else(|| JobError::Unknown(name.to_string()))?, None, interrupted);
+        if interrupted() { Err(JobError::Interrupted(name.to_string())) } else { Ok(()) }
     }
 
     /// What `%jobs` shows.
@@ -135,8 +156,4 @@ fn wait_for(done: &AtomicBool, deadline: Option<Instant>, interrupted: &dyn Fn()
         }
         thread::sleep(Duration::from_millis(2));
     }
-}
-
-fn unknown(name: &str) -> ErrorReport {
-    errors::plain("no-such-job", &format!("there is no job named {name}; %jobs lists them"))
 }

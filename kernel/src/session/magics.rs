@@ -1,8 +1,13 @@
 //! Magics: the lines that start with `%` at the top of a cell.
 
+mod words;
+
+use std::ops::Range;
 use std::time::Duration;
 
 use probebook_compiler::semantics::named_parameters::NamedParameter;
+
+pub use words::{MagicError, Word};
 
 /// A cell, taken apart.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -11,39 +16,41 @@ pub struct Cell {
     pub run: RunOptions,
     /// What is done before the script, in order.
     pub commands: Vec<Command>,
-    /// The script, with magics replaced by blanks so that positions stay what they are.
-    pub script: String,
+    /// How many bytes of the cell stand before the script.
+    pub head: usize,
 }
 
 /// `%%run` and `%%bg`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RunOptions {
     pub duration: Option<Duration>,
-    pub command: Option<String>,
-    pub pid: Option<u32>,
+    pub command: Option<Word>,
+    /// And where it stands.
+    pub pid: Option<(u32, Range<usize>)>,
     /// The name of a background job.
-    pub background: Option<String>,
+    pub background: Option<Word>,
     pub parameters: Vec<String>,
-    /// For `getopt`.
-    pub named: Vec<NamedParameter>,
+    /// For `getopt`, and where each stands.
+    pub named: Vec<(NamedParameter, Range<usize>)>,
 }
 
 /// A magic that does something by itself.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     Maps,
-    Clear(Vec<String>),
-    Drop(Vec<String>),
+    /// Names of maps, here and below without `@`.
+    Clear(Vec<Word>),
+    Drop(Vec<Word>),
     DropAll,
     Jobs,
-    Stop(Vec<String>),
+    Stop(Vec<Word>),
     StopAll,
-    Wait(Vec<String>),
+    Wait(Vec<Word>),
     Unsafe(bool),
     Print(PrintMode),
     /// With arguments and definitions if `verbose`.
     Probes {
-        pattern: String,
+        pattern: Word,
         verbose: bool,
     },
     Help,
@@ -86,27 +93,28 @@ pub const MAGICS: &[(&str, &str, &str)] = &[
 
 /// Takes a cell apart. Leading lines that start with `%` are magics; leading `#|` and `//|` lines
 /// are options of publishing tools and skipped.
-pub fn parse(text: &str) -> Result<Cell, String> {
+pub fn parse(text: &str) -> Result<Cell, MagicError> {
     let mut cell = Cell::default();
     let mut rest = text;
     while let Some((line, after)) = next_line(rest) {
         let trimmed = line.trim();
         if trimmed.starts_with('%') {
-            apply(&mut cell, trimmed)?;
+            let start = text.len() - rest.len() + (line.len() - line.trim_start().len());
+            apply(&mut cell, &words::split(trimmed, start)?)?;
         } else if !(trimmed.is_empty() || trimmed.starts_with("#|") || trimmed.starts_with("//|")) {
             break;
         }
         rest = after;
     }
-    let head = text.get(..text.len() - rest.len()).unwrap_or_default();
-    cell.script = head.chars().flat_map(blank).chain(rest.chars()).collect();
+    cell.head = text.len() - rest.len();
     Ok(cell)
 }
 
-/// The script up to the cursor, magics blanked out.
+/// The script up to the cursor, without magics.
 pub fn script_before(code: &[char], cursor: usize) -> String {
-    let text: String = code.get(..cursor).unwrap_or_default().iter().collect();
-    parse(&text).map_or(text, |cell| cell.script)
+    let mut text: String = code.get(..cursor).unwrap_or_default().iter().collect();
+    let head = parse(&text).map_or(0, |cell| cell.head);
+    text.split_off(head)
 }
 
 /// The first line without its end, and what follows.
@@ -118,76 +126,69 @@ fn next_line(text: &str) -> Option<(&str, &str)> {
     }
 }
 
-/// A blank for each byte, so that spans are right; line ends stay.
-fn blank(c: char) -> impl Iterator<Item = char> {
-    let (fill, times) = if c == '\n' { ('\n', 1) } else { (' ', c.len_utf8()) };
-    std::iter::repeat_n(fill, times)
-}
-
-fn apply(cell: &mut Cell, line: &str) -> Result<(), String> {
-    let words = shlex::split(line).ok_or_else(|| format!("unbalanced quotes in: {line}"))?;
+fn apply(cell: &mut Cell, words: &[Word]) -> Result<(), MagicError> {
     let Some((name, arguments)) = words.split_first() else { return Ok(()) };
-    let usage = || {
-        let known = MAGICS.iter().find(|(magic, ..)| magic == name);
-        known.map_or(String::new(), |(_, usage, _)| format!("write {usage}"))
+    // Whatever is wrong with the arguments together.
+    let usage = || MagicError {
+        message: usage_of(&name.text).map_or(String::new(), |usage| format!("write {usage}")),
+        place: name.place.start..words.last().unwrap_or(name).place.end,
     };
-    let command = match name.as_str() {
-        "%%run" | "%run" => {
-            return run_options(&mut cell.run, arguments).map_err(|problem| format!("{problem}; {}", usage()));
-        }
+    let command = match name.text.as_str() {
+        "%%run" | "%run" => return run_options(&mut cell.run, name, arguments),
         "%%bg" | "%bg" => {
-            let (job, options) = arguments.split_first().filter(|(job, _)| !job.starts_with('-')).ok_or_else(usage)?;
+            let job = arguments.split_first().filter(|(job, _)| !job.text.starts_with('-'));
+            let (job, options) = job.ok_or_else(usage)?;
             cell.run.background = Some(job.clone());
-            return run_options(&mut cell.run, options).map_err(|problem| format!("{problem}; {}", usage()));
+            return run_options(&mut cell.run, name, options);
         }
+        "%opt" if !arguments.is_empty() => return options(&mut cell.run, arguments),
         "%jobs" => Command::Jobs,
-        "%stop" => match arguments {
-            [all] if all == "--all" => Command::StopAll,
-            [] => return Err(usage()),
-            names => Command::Stop(names.to_vec()),
-        },
+        "%stop" if is_one(arguments, "--all") => Command::StopAll,
+        "%stop" if !arguments.is_empty() => Command::Stop(arguments.to_vec()),
         "%wait" if !arguments.is_empty() => Command::Wait(arguments.to_vec()),
         "%maps" => Command::Maps,
-        "%clear" => Command::Clear(map_names(arguments).ok_or_else(usage)?),
-        "%drop" => match arguments {
-            [all] if all == "--all" => Command::DropAll,
-            names => Command::Drop(map_names(names).ok_or_else(usage)?),
-        },
-        "%opt" => {
-            let options: Option<Vec<_>> = arguments.iter().map(|word| NamedParameter::parse(word)).collect();
-            cell.run.named.extend(options.filter(|options| !options.is_empty()).ok_or_else(usage)?);
-            return Ok(());
-        }
-        "%unsafe" => match arguments {
-            [on] if on == "on" => Command::Unsafe(true),
-            [off] if off == "off" => Command::Unsafe(false),
-            _ => return Err(usage()),
-        },
-        "%config" => match arguments {
-            [mode] if mode == "print=append" => Command::Print(PrintMode::Append),
-            [mode] if mode == "print=update" => Command::Print(PrintMode::Update),
-            _ => return Err(usage()),
-        },
-        "%probes" => {
-            let verbose = arguments.first().is_some_and(|word| word == "-v");
-            let words = arguments.get(usize::from(verbose)..).unwrap_or_default();
-            let pattern = words.join(" ");
-            if pattern.is_empty() {
-                return Err(usage());
-            }
-            Command::Probes { pattern, verbose }
-        }
+        "%drop" if is_one(arguments, "--all") => Command::DropAll,
+        "%drop" if !arguments.is_empty() => Command::Drop(map_names(arguments)?),
+        "%clear" if !arguments.is_empty() => Command::Clear(map_names(arguments)?),
+        "%unsafe" if is_one(arguments, "on") => Command::Unsafe(true),
+        "%unsafe" if is_one(arguments, "off") => Command::Unsafe(false),
+        "%config" if is_one(arguments, "print=append") => Command::Print(PrintMode::Append),
+        "%config" if is_one(arguments, "print=update") => Command::Print(PrintMode::Update),
+        "%probes" => probes(arguments).ok_or_else(usage)?,
         "%help" | "%lsmagic" => Command::Help,
-        other => return Err(unknown(other, &usage())),
+        other if usage_of(other).is_some() => return Err(usage()),
+        other => return Err(name.error(unknown(other))),
     };
     cell.commands.push(command);
     Ok(())
 }
 
-fn unknown(name: &str, usage: &str) -> String {
-    if !usage.is_empty() {
-        return usage.to_string();
+fn usage_of(magic: &str) -> Option<&'static str> {
+    MAGICS.iter().find(|(name, ..)| *name == magic).map(|(_, usage, _)| *usage)
+}
+
+fn is_one(arguments: &[Word], text: &str) -> bool {
+    matches!(arguments, [word] if word.text == text)
+}
+
+fn probes(arguments: &[Word]) -> Option<Command> {
+    let verbose = arguments.first().is_some_and(|word| word.text == "-v");
+    let words = arguments.get(usize::from(verbose)..)?;
+    let place = words.first()?.place.start..words.last()?.place.end;
+    let text = words.iter().map(|word| word.text.as_str()).collect::<Vec<_>>().join(" ");
+    Some(Command::Probes { pattern: Word { text, place }, verbose })
+}
+
+/// `%opt`
+fn options(run: &mut RunOptions, words: &[Word]) -> Result<(), MagicError> {
+    for word in words {
+        let parameter = NamedParameter::parse(&word.text).ok_or_else(|| word.error("write NAME=VALUE or NAME"))?;
+        run.named.push((parameter, word.place.clone()));
     }
+    Ok(())
+}
+
+fn unknown(name: &str) -> String {
     let names = MAGICS.iter().map(|(magic, ..)| *magic);
     match probebook_compiler::semantics::nearest::nearest(name, names) {
         Some(near) => format!("there is no magic {name}; did you mean {near}?"),
@@ -195,29 +196,37 @@ fn unknown(name: &str, usage: &str) -> String {
     }
 }
 
-/// `@x @y`, at least one; the names without `@`.
-fn map_names(words: &[String]) -> Option<Vec<String>> {
-    let names: Option<Vec<String>> = words.iter().map(|word| word.strip_prefix('@').map(str::to_string)).collect();
-    names.filter(|names| !names.is_empty())
+/// `@x @y`; the names without `@`.
+fn map_names(words: &[Word]) -> Result<Vec<Word>, MagicError> {
+    let name = |word: &Word| match word.text.strip_prefix('@') {
+        Some(name) => Ok(Word { text: name.to_owned(), ..word.clone() }),
+        None => Err(word.error(format!("{} is no map; write @MAP", word.text))),
+    };
+    words.iter().map(name).collect()
 }
 
-fn run_options(run: &mut RunOptions, words: &[String]) -> Result<(), String> {
+/// What follows `%%run`, or `%%bg` and the job's name.
+fn run_options(run: &mut RunOptions, magic: &Word, words: &[Word]) -> Result<(), MagicError> {
     let mut words = words.iter();
     while let Some(word) = words.next() {
-        let mut value = || words.next().ok_or_else(|| format!("{word} needs a value"));
-        match word.as_str() {
+        let mut value = || words.next().ok_or_else(|| word.error(format!("{} needs a value", word.text)));
+        match word.text.as_str() {
             "--for" => run.duration = Some(duration(value()?)?),
             "-c" => run.command = Some(value()?.clone()),
             "-p" => {
-                let text = value()?;
-                run.pid = Some(text.parse().map_err(|_| format!("{text} is not a process number"))?);
+                let value = value()?;
+                let is_number = value.text.parse().ok();
+                let pid = is_number.ok_or_else(|| value.error(format!("{} is not a process number", value.text)))?;
+                run.pid = Some((pid, value.place.clone()));
             }
             "--" => {}
             option if option.starts_with("--for=") => {
-                run.duration = Some(duration(option.trim_start_matches("--for="))?);
+                let text = option.trim_start_matches("--for=").to_owned();
+                run.duration = Some(duration(&Word { text, ..word.clone() })?);
             }
             option if option.starts_with('-') && option.len() > 1 && !option.starts_with("-0") => {
-                return Err(format!("there is no option {option}"));
+                let usage = usage_of(&magic.text).unwrap_or_default();
+                return Err(word.error(format!("there is no option {option}; write {usage}")));
             }
             parameter => run.parameters.push(parameter.to_string()),
         }
@@ -226,7 +235,9 @@ fn run_options(run: &mut RunOptions, words: &[String]) -> Result<(), String> {
 }
 
 /// `5s`, `250ms`, `2m`, or seconds.
-fn duration(text: &str) -> Result<Duration, String> {
+fn duration(word: &Word) -> Result<Duration, MagicError> {
+    let text = word.text.as_str();
+    let wrong = || word.error(format!("{text} is not a duration such as 5s, 250ms or 2m"));
     let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (digits, unit) = text.split_at(split);
     let scale = match unit {
@@ -234,10 +245,10 @@ fn duration(text: &str) -> Result<Duration, String> {
         "" | "s" => 1.0,
         "m" => 60.0,
         "h" => 3600.0,
-        _ => return Err(format!("{text} is not a duration such as 5s, 250ms or 2m")),
+        _ => return Err(wrong()),
     };
-    let number: f64 = digits.parse().map_err(|_| format!("{text} is not a duration such as 5s"))?;
-    Duration::try_from_secs_f64(number * scale).map_err(|_| format!("{text} is too long"))
+    let number: f64 = digits.parse().map_err(|_| wrong())?;
+    Duration::try_from_secs_f64(number * scale).map_err(|_| word.error(format!("{text} is too long")))
 }
 
 #[cfg(test)]
@@ -245,36 +256,61 @@ mod tests {
     use super::*;
 
     #[test]
-    fn magics_come_off_and_positions_stay() {
-        let cell = parse("%unsafe on\n%%run --for 250ms -c 'sleep 1' 42\n#| echo: false\nbegin { }").unwrap();
+    fn magics_come_off() {
+        let text = "%unsafe on\n%%run --for 250ms -c 'sleep 1' 42\n#| echo: false\nbegin { }";
+        let cell = parse(text).unwrap();
         assert_eq!(cell.commands, [Command::Unsafe(true)]);
         assert_eq!(cell.run.duration, Some(Duration::from_millis(250)));
-        assert_eq!(cell.run.command.as_deref(), Some("sleep 1"));
+        assert_eq!(cell.run.command.map(|word| word.text).as_deref(), Some("sleep 1"));
         assert_eq!(cell.run.parameters, ["42"]);
-        assert_eq!(cell.script.lines().nth(3), Some("begin { }"));
-        assert_eq!(cell.script.trim(), "begin { }");
+        assert_eq!(&text[cell.head..], "begin { }");
     }
 
     #[test]
     fn options_are_collected() {
         let cell = parse("%opt size=10 fast\n%opt 'name=a b'\nbegin { }").unwrap();
-        let named: Vec<_> = cell.run.named.iter().map(|one| (one.name.as_str(), one.value.as_deref())).collect();
+        let named: Vec<_> = cell.run.named.iter().map(|(one, _)| (one.name.as_str(), one.value.as_deref())).collect();
         assert_eq!(named, [("size", Some("10")), ("fast", None), ("name", Some("a b"))]);
-        assert!(parse("%opt").unwrap_err().contains("NAME=VALUE"));
-        assert!(parse("%opt =1").unwrap_err().contains("NAME=VALUE"));
+        assert!(parse("%opt").unwrap_err().message.contains("NAME=VALUE"));
+        assert!(parse("%opt =1").unwrap_err().message.contains("NAME=VALUE"));
     }
 
     #[test]
     fn wrong_magics_say_how_to_write_them() {
-        assert!(parse("%mapz").unwrap_err().contains("%maps"));
-        assert!(parse("%clear x").unwrap_err().contains("%clear @MAP"));
-        assert!(parse("%%run --for ever").unwrap_err().contains("5s"));
+        for (text, message) in [
+            ("%mapz", "did you mean %maps"),
+            ("%clear x", "write @MAP"),
+            ("%clear", "%clear @MAP"),
+            ("%%run --for ever", "5s"),
+            ("%%run --fro 5s", "write %%run [--for 5s]"),
+            ("%unsafe", "write %unsafe on | off"),
+            ("%%bg --for 5s", "write %%bg NAME"),
+        ] {
+            let error = parse(text).unwrap_err();
+            assert!(error.message.contains(message), "{text}: {}", error.message);
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_pointed_at() {
+        for (text, wrong) in [
+            ("%unsafe on\n  %mapz", "%mapz"),
+            ("%clear @a x", "x"),
+            ("%%run -c ls --for 'e ver' 1", "'e ver'"),
+            ("%%run --for=1y", "--for=1y"),
+            ("%%run -p me", "me"),
+            ("%%run --for", "--for"),
+            ("%opt a=1 =2", "=2"),
+            ("%config print=x", "%config print=x"),
+        ] {
+            let place = parse(text).unwrap_err().place;
+            assert_eq!(&text[place], wrong, "{text}");
+        }
     }
 
     #[test]
     fn a_percent_inside_the_script_is_no_magic() {
         let cell = parse("begin { $x = 5\n% 3; }").unwrap();
-        assert_eq!(cell.commands, []);
-        assert_eq!(cell.script, "begin { $x = 5\n% 3; }");
+        assert_eq!((cell.commands, cell.head), (Vec::new(), 0));
     }
 }

@@ -1,15 +1,17 @@
 //! The interpreter behind the protocol: one per notebook.
 
 use std::io;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use probebook_compiler::codegen::Cache;
 use probebook_compiler::syntax;
+use probebook_runtime::maps::MapError;
 use probebook_runtime::text::{self};
 use probebook_runtime::{Session, SessionOptions, TraceHandle};
 
-use super::jobs::Jobs;
-use super::magics::{self, Command, PrintMode};
+use super::jobs::{JobError, Jobs};
+use super::magics::{self, Command, MagicError, PrintMode, Word};
 use super::probe_list::Listing;
 use super::tables::MapOrigins;
 use super::{complete, documentation, errors, words};
@@ -85,48 +87,60 @@ impl Notebook {
     }
 
     /// Does what a magic says; what it has to tell goes to standard output.
-    fn command(&self, command: Command, output: &Output) -> Result<(), ErrorReport> {
-        let failed = |error: probebook_runtime::maps::MapError| errors::plain("map-failed", &error.to_string());
+    fn command(&self, command: Command, output: &Output) -> Result<(), Problem> {
         match command {
-            Command::Maps => output.stdout(&self.map_table().map_err(failed)?),
-            Command::Clear(names) => names.iter().try_for_each(|name| self.session.clear_map(name)).map_err(failed)?,
-            Command::Drop(names) => names.iter().try_for_each(|name| self.drop_map(name)).map_err(failed)?,
+            Command::Maps => output.stdout(&self.map_table()?),
+            Command::Clear(names) => {
+                names
+                    .iter()
+                    .try_for_each(|name| self.session.clear_map(&name.text).map_err(|error| at(name, error)))?;
+            }
+            Command::Drop(names) => {
+                names.iter().try_for_each(|name| self.drop_map(&name.text).map_err(|error| at(name, error)))?;
+            }
             Command::DropAll => {
-                for plan in self.session.maps().map_err(failed)? {
-                    self.drop_map(&plan.name).map_err(failed)?;
+                for plan in self.session.maps()? {
+                    self.drop_map(&plan.name)?;
                 }
             }
             Command::Jobs => output.stdout(&self.jobs.table()),
-            Command::Stop(names) => names.iter().try_for_each(|name| self.jobs.stop(name))?,
+            Command::Stop(names) => {
+                names.iter().try_for_each(|name| self.jobs.stop(&name.text).map_err(|error| at(name, error)))?;
+            }
             Command::StopAll => self.jobs.stop_all(),
             Command::Wait(names) => {
-                names.iter().try_for_each(|name| self.jobs.wait(name, &|| self.was_interrupted()))?
+                let wait = |name: &Word| self.jobs.wait(&name.text, &|| self.was_interrupted());
+                names.iter().try_for_each(|name| wait(name).map_err(|error| at(name, error)))?;
             }
             Command::Unsafe(on) => {
                 self.state().allow_unsafe = on;
                 output.stdout(if on { "Unsafe functions are allowed.\n" } else { "Unsafe functions are refused.\n" });
             }
             Command::Print(mode) => self.state().print = mode,
-            Command::Probes { pattern, verbose } => {
-                let listing = Listing { system: self.session.system(), pid: None, verbose };
-                let found = listing.search(&pattern);
-                let found = found.map_err(|message| errors::plain("system-information", &message))?;
-                if found.is_empty() {
-                    output.stderr(&format!("No probe matches {pattern}.\n"));
-                }
-                output.stdout(&found.iter().map(|line| format!("{line}\n")).collect::<String>());
-            }
+            Command::Probes { pattern, verbose } => self.list_probes(&pattern, verbose, output)?,
             Command::Help => output.stdout(&help()),
         }
         Ok(())
     }
 
-    fn drop_map(&self, name: &str) -> Result<(), probebook_runtime::maps::MapError> {
+    fn list_probes(&self, pattern: &Word, verbose: bool, output: &Output) -> Result<(), Problem> {
+        let listing = Listing { system: self.session.system(), pid: None, verbose };
+        let found = listing.search(&pattern.text);
+        let place = Some(pattern.place.clone());
+        let found = found.map_err(|message| Problem { kind: "system-information", message, place })?;
+        if found.is_empty() {
+            output.stderr(&format!("No probe matches {}.\n", pattern.text));
+        }
+        output.stdout(&found.iter().map(|line| format!("{line}\n")).collect::<String>());
+        Ok(())
+    }
+
+    fn drop_map(&self, name: &str) -> Result<(), MapError> {
         self.state().origins.forget(name);
         self.session.drop_map(name)
     }
 
-    fn map_table(&self) -> Result<String, probebook_runtime::maps::MapError> {
+    fn map_table(&self) -> Result<String, MapError> {
         let maps = self.session.maps()?;
         if maps.is_empty() {
             return Ok("There are no maps yet.\n".to_string());
@@ -144,6 +158,51 @@ impl Notebook {
         });
         Ok(table(["map", "value", "entries", "memory", "defined in"], rows))
     }
+}
+
+/// A magic that could not do what it says.
+pub(super) struct Problem {
+    kind: &'static str,
+    message: String,
+    /// The word in the cell that it is about.
+    place: Option<Range<usize>>,
+}
+
+impl Problem {
+    pub(super) fn report(self, request: &ExecuteRequest) -> ErrorReport {
+        match &self.place {
+            Some(place) => errors::magic(self.kind, &self.message, place, (&label(request), &request.code)),
+            None => errors::plain(self.kind, &self.message),
+        }
+    }
+}
+
+impl From<MagicError> for Problem {
+    fn from(error: MagicError) -> Problem {
+        Problem { kind: "magic", message: error.message, place: Some(error.place) }
+    }
+}
+
+impl From<MapError> for Problem {
+    fn from(error: MapError) -> Problem {
+        Problem { kind: "map-failed", message: error.to_string(), place: None }
+    }
+}
+
+impl From<JobError> for Problem {
+    fn from(error: JobError) -> Problem {
+        Problem { kind: error.id(), message: error.to_string(), place: None }
+    }
+}
+
+/// A problem with what a word names.
+pub(super) fn at(word: &Word, error: impl Into<Problem>) -> Problem {
+    Problem { place: Some(word.place.clone()), ..error.into() }
+}
+
+/// What a cell is called in messages.
+pub(super) fn label(request: &ExecuteRequest) -> String {
+    format!("In [{}]", request.execution_count)
 }
 
 /// Columns as wide as their widest cell.
@@ -208,10 +267,12 @@ impl Interpreter for Notebook {
 
     fn is_complete(&self, code: &str) -> Completeness {
         let Ok(cell) = magics::parse(code) else { return Completeness::Invalid };
-        if cell.script.trim().is_empty() {
+        // Lines of magics are no part of it.
+        let script = code.get(cell.head..).unwrap_or_default();
+        if script.trim().is_empty() {
             return Completeness::Complete;
         }
-        match syntax::completeness(&cell.script) {
+        match syntax::completeness(script) {
             syntax::Completeness::Complete => Completeness::Complete,
             syntax::Completeness::Incomplete => Completeness::Incomplete { indent: "  ".to_string() },
             syntax::Completeness::Invalid => Completeness::Invalid,
@@ -264,14 +325,14 @@ impl Interpreter for Notebook {
 
 impl Notebook {
     fn run_cell(&self, request: &ExecuteRequest, output: &Output) -> Result<(), ErrorReport> {
-        let cell = magics::parse(&request.code).map_err(|message| errors::plain("magic", &message))?;
+        let cell = magics::parse(&request.code).map_err(|error| Problem::from(error).report(request))?;
         for command in cell.commands {
-            self.command(command, output)?;
+            self.command(command, output).map_err(|problem| problem.report(request))?;
         }
-        if cell.script.trim().is_empty() {
+        if request.code.get(cell.head..).unwrap_or_default().trim().is_empty() {
             return Ok(());
         }
-        self.run_script(&cell.script, &cell.run, request, output)
+        self.run_script(cell.head, &cell.run, request, output)
     }
 
     fn describe_map(&self, name: &str) -> Option<String> {

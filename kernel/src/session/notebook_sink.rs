@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use probebook_compiler::diagnostics::Sources;
 use probebook_compiler::syntax::ast::Span;
 use probebook_runtime::events::{LossReport, MapPrint, Severity, Sink, TextSource};
-use probebook_runtime::text::{self, TextOptions};
+use probebook_runtime::text::{self, Escaper, TextOptions};
 use probebook_runtime::value::Value;
 
 use super::magics::PrintMode;
@@ -25,6 +25,8 @@ pub struct NotebookSink {
     sources: Arc<Sources>,
     mode: PrintMode,
     displays: HashMap<Shown, Display>,
+    /// For what files and commands say.
+    foreign: Escaper,
 }
 
 /// What has a display of its own: a map, printed in one way (`top` and `div`).
@@ -44,7 +46,7 @@ struct Display {
 
 impl NotebookSink {
     pub fn new(output: Output, options: TextOptions, sources: Arc<Sources>, mode: PrintMode) -> NotebookSink {
-        NotebookSink { output, options, sources, mode, displays: HashMap::new() }
+        NotebookSink { output, options, sources, mode, displays: HashMap::new(), foreign: Escaper::default() }
     }
 
     pub fn output(&self) -> Output {
@@ -62,8 +64,13 @@ impl NotebookSink {
         self.show_pending(|display| display.shown.elapsed() >= UPDATE_EVERY, Png::Without);
     }
 
-    /// Shows every last state, with a picture for all viewers.
+    /// Shows what has waited, and every last state, with a picture for all viewers.
     pub fn show_all(&mut self) {
+        let mut rest = String::new();
+        self.foreign.finish(&mut rest);
+        if !rest.is_empty() {
+            self.output.stdout(&rest);
+        }
         self.show_pending(|_| true, Png::With);
     }
 
@@ -107,8 +114,18 @@ fn bundle(print: &MapPrint, options: &TextOptions, png: Png) -> MimeBundle {
 }
 
 impl Sink for NotebookSink {
-    fn text(&mut self, _source: TextSource, text: &[u8]) {
-        self.output.stdout(&String::from_utf8_lossy(text));
+    fn text(&mut self, source: TextSource, text: &[u8]) {
+        match source {
+            // The script's own words, in which what was traced is escaped already.
+            TextSource::Printf | TextSource::Time | TextSource::Join => {
+                self.output.stdout(&String::from_utf8_lossy(text));
+            }
+            TextSource::Cat | TextSource::System | TextSource::Child => {
+                let mut shown = String::new();
+                self.foreign.push(&mut shown, text);
+                self.output.stdout(&shown);
+            }
+        }
     }
 
     fn message(&mut self, severity: Severity, text: &str, place: Option<Span>) {

@@ -9,6 +9,7 @@ mod flags;
 mod limits;
 mod listing;
 mod privileges;
+mod terminal;
 
 use std::io::Write;
 use std::process::{Command, Stdio};

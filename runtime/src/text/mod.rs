@@ -19,7 +19,7 @@ mod tests;
 
 use jiff::tz::TimeZone;
 
-pub use escape::push_escaped;
+pub use escape::{Escaper, push_escaped};
 pub use format::{Format, FormatError};
 pub use map::{SEPARATOR, map, map_entry};
 pub use printf::EventFormat;
