@@ -1,6 +1,7 @@
 //! The whole way from text to plan, a line a pass.
 
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
 use crate::codegen::{self, CodegenError};
 use crate::diagnostics::{Diagnostic, Source, Sources};
@@ -52,7 +53,36 @@ pub struct Request<'a> {
     pub kprobe_sessions: bool,
     pub options: codegen::Options,
     /// Objects of scripts that were compiled before.
-    pub cache: &'a codegen::Cache,
+    pub cache: Option<&'a codegen::Cache>,
+}
+
+impl<'a> Request<'a> {
+    /// A script by itself: after no other cells, with no parameters, under the default settings.
+    pub fn new(sources: &'a Sources, source: SourceId, info: &'a dyn KernelInfo) -> Request<'a> {
+        static NO_TYPES: LazyLock<CTypes> = LazyLock::new(CTypes::default);
+        Request {
+            sources,
+            source,
+            info,
+            live_maps: &[],
+            declarations: &[],
+            parameters: &[],
+            named: &[],
+            c_types: &NO_TYPES,
+            macros: &[],
+            settings: Settings::default(),
+            variables: &[],
+            pid: None,
+            allow_unsafe: false,
+            include_dirs: &[],
+            include_files: &[],
+            read_warnings: false,
+            assume_probes: false,
+            kprobe_sessions: true,
+            options: codegen::Options::default(),
+            cache: None,
+        }
+    }
 }
 
 /// A compiled script.
@@ -135,10 +165,11 @@ impl Analysed {
     /// The last pass: typed programs to BPF.
     pub fn generate(self, request: &Request) -> Result<Compiled, Vec<Diagnostic>> {
         let Analysed { plan, warnings, declarations, c_types, macros, module } = self;
-        let object = request
-            .cache
-            .generate(&module, request.sources, &request.options)
-            .map_err(|error| vec![backend_error(error, request.source)])?;
+        let object = match request.cache {
+            Some(cache) => cache.generate(&module, request.sources, &request.options),
+            None => codegen::generate(&module, request.sources, &request.options),
+        };
+        let object = object.map_err(|error| vec![backend_error(error, request.source)])?;
         let plan = Plan { object: object.elf, programs: object.programs, ..plan };
         Ok(Compiled { plan, warnings, declarations, c_types, macros, module })
     }
@@ -187,28 +218,7 @@ mod tests {
     fn compile_for(options: codegen::Options, text: &str) -> Result<Compiled, Vec<Diagnostic>> {
         let mut sources = Sources::default();
         let source = sources.add("In [1]", text);
-        compile(&Request {
-            sources: &sources,
-            source,
-            info: &FakeKernel::default(),
-            live_maps: &[],
-            declarations: &[],
-            parameters: &[],
-            named: &[],
-            c_types: &CTypes::default(),
-            macros: &[],
-            settings: Settings::default(),
-            variables: &[],
-            pid: None,
-            allow_unsafe: false,
-            include_dirs: &[],
-            include_files: &[],
-            read_warnings: false,
-            assume_probes: false,
-            kprobe_sessions: true,
-            options,
-            cache: &codegen::Cache::default(),
-        })
+        compile(&Request { options, ..Request::new(&sources, source, &FakeKernel::default()) })
     }
 
     fn id_of(text: &str) -> &'static str {

@@ -1,6 +1,8 @@
 //! A script on its way from text to a running trace, as cells and the command line share it.
 
+use std::mem;
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
 use probebook_compiler::codegen::{Cache, Cpu, Options};
 use probebook_compiler::diagnostics::{Diagnostic, Sources};
@@ -25,13 +27,33 @@ pub struct Script<'a> {
     pub live_maps: &'a [LiveMap],
     /// What earlier cells have defined.
     pub definitions: &'a Definitions,
-    pub cache: &'a Cache,
+    /// Objects of cells that were run before.
+    pub cache: Option<&'a Cache>,
     pub parameters: &'a [String],
     /// `--name=value`
     pub named: &'a [NamedParameter],
     pub pid: Option<u32>,
     pub allow_unsafe: bool,
     pub flags: &'a Flags,
+}
+
+impl<'a> Script<'a> {
+    /// A script by itself: after no other cells, with no parameters, compiled as usual.
+    pub fn new(sources: &'a Sources, source: SourceId) -> Script<'a> {
+        static NOTHING: LazyLock<(Definitions, Flags)> = LazyLock::new(Default::default);
+        Script {
+            sources,
+            source,
+            live_maps: &[],
+            definitions: &NOTHING.0,
+            cache: None,
+            parameters: &[],
+            named: &[],
+            pid: None,
+            allow_unsafe: false,
+            flags: &NOTHING.1,
+        }
+    }
 }
 
 /// What the command line says of how scripts are compiled.
@@ -61,17 +83,17 @@ pub struct Definitions {
 }
 
 impl Definitions {
-    /// Takes over what a cell has defined.
-    pub fn update(&mut self, compiled: &Compiled, sources: &Sources, source: SourceId) {
-        self.settings = compiled.plan.settings.clone();
-        self.maps.clone_from(&compiled.declarations);
-        self.c_types.clone_from(&compiled.c_types);
+    /// Takes over what a cell has defined; it has that no more.
+    pub fn update(&mut self, compiled: &mut Compiled, sources: &Sources, source: SourceId) {
         // Imported texts come behind the cell's own.
         let defines = compiled.macros.iter().any(|one| one.span.source >= source);
         if defines || compiled.c_types.has_macros_from(source) {
-            self.macros.clone_from(&compiled.macros);
+            self.macros = mem::take(&mut compiled.macros);
             self.sources.clone_from(sources);
         }
+        self.settings.clone_from(&compiled.plan.settings);
+        self.maps = mem::take(&mut compiled.declarations);
+        self.c_types = mem::take(&mut compiled.c_types);
     }
 }
 
@@ -102,9 +124,6 @@ pub fn compile_and_prepare(
 fn with_request<R>(session: &Session, script: &Script, then: impl FnOnce(&Request) -> R) -> R {
     let variables: Vec<_> = std::env::vars().filter(|(name, _)| name.starts_with("BPFTRACE_")).collect();
     let request = Request {
-        sources: script.sources,
-        source: script.source,
-        info: session.system().as_ref(),
         live_maps: script.live_maps,
         parameters: script.parameters,
         named: script.named,
@@ -122,6 +141,7 @@ fn with_request<R>(session: &Session, script: &Script, then: impl FnOnce(&Reques
         kprobe_sessions: !script.flags.no_kprobe_sessions,
         options: Options { cpu: Cpu::V3, newest: newest_cpu(session) },
         cache: script.cache,
+        ..Request::new(script.sources, script.source, session.system().as_ref())
     };
     then(&request)
 }
@@ -211,7 +231,7 @@ pub struct PlanPlaces {
     programs: Vec<Option<(String, Span)>>,
     map: Option<Span>,
     /// What is traced, if a cell's magic names it.
-    pub target: Option<Span>,
+    target: Option<Span>,
 }
 
 impl PlanPlaces {
@@ -225,6 +245,11 @@ impl PlanPlaces {
             _ => None,
         });
         PlanPlaces { programs: (0..plan.programs.len()).map(place).collect(), map, target: None }
+    }
+
+    /// As it is, with the place of what is traced.
+    pub fn with_target(self, target: Option<Span>) -> PlanPlaces {
+        PlanPlaces { target, ..self }
     }
 
     fn program(&self, index: usize) -> Option<Span> {

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import chromium
 import pytest
+from skipping import needs_root, skip_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 SCREENSHOTS = ROOT / "build" / "screenshots"
@@ -18,16 +19,11 @@ def reason_to_skip():
         return "needs Chromium"
     if not BINARY.exists():
         return "the kernel is not built (make build)"
-    if os.geteuid() != 0:
-        return "tracing needs root"
-    return None
+    return needs_root()
 
 
 def pytest_collection_modifyitems(items):
-    reason = reason_to_skip()
-    if reason:
-        for item in items:
-            item.add_marker(pytest.mark.skip(reason=reason))
+    skip_folder(__file__, items, reason_to_skip())
 
 
 @pytest.fixture(scope="session")

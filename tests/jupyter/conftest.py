@@ -9,6 +9,7 @@ import pytest
 from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
 
 from client import KERNEL, Client
+from skipping import needs_root, skip_folder
 
 
 def pytest_configure(config):
@@ -26,16 +27,11 @@ def reason_to_skip():
         KernelSpecManager().get_kernel_spec(KERNEL)
     except NoSuchKernel:
         return f"no kernel named {KERNEL} is installed (and PROBEBOOK is not set)"
-    if os.geteuid() != 0:
-        return "tracing needs root"
-    return None
+    return needs_root()
 
 
 def pytest_collection_modifyitems(items):
-    reason = reason_to_skip()
-    if reason:
-        for item in items:
-            item.add_marker(pytest.mark.skip(reason=reason))
+    skip_folder(__file__, items, reason_to_skip())
 
 
 @pytest.fixture(scope="module")

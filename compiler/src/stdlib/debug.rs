@@ -2,10 +2,10 @@
 
 use crate::diagnostics::Diagnostic;
 use crate::ir::{Expr as Ir, Helper, Stmt};
-use crate::semantics::format_string;
 use crate::semantics::lower::{Lowered, Lowerer, Operand};
 use crate::types::Type;
 
+use super::output::{Formatted, formatted_values};
 use super::{CallSite, Entry, Lower};
 
 pub const ENTRIES: &[Entry] = &[Entry {
@@ -22,27 +22,15 @@ pub const ENTRIES: &[Entry] = &[Entry {
 const MOST_VALUES: usize = 3;
 
 fn debugf(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
-    let [format, values @ ..] = call.arguments else { return Ok(Operand::void(call.span)) };
     let message = "The debugf() builtin is not recommended for production use. For more information see bpf_trace_printk in bpf-helpers(7).";
     lowerer.warn(Diagnostic::warning("debugf", call.span, message));
-    let text = lowerer.constant_text(format, "the format of debugf()")?;
-    if values.len() > MOST_VALUES {
+    if call.arguments.len() > MOST_VALUES + 1 {
         let message = format!("cannot use more than {MOST_VALUES} conversion specifiers");
         return Err(lowerer.error("wrong-argument-count", call.span, message));
     }
-    let mut operands = Vec::new();
-    for value in values {
-        let value = lowerer.value_argument(value)?;
-        operands.push(lowerer.expr(value)?);
-    }
-    if operands.iter().any(Operand::is_unknown) && !lowerer.env.last_round {
+    let Some(Formatted { text, operands, .. }) = formatted_values(lowerer, call)? else {
         return Ok(Operand::void(call.span));
-    }
-    let types: Vec<Type> = operands.iter().map(|operand| operand.ty.clone()).collect();
-    if let Err(problem) = format_string::check(&text, &types) {
-        let span = operands.get(problem.argument.unwrap_or(usize::MAX)).map_or(call.span, |operand| operand.span);
-        return Err(lowerer.error("format-mismatch", span, format!("debugf: {}", problem.message)));
-    }
+    };
     let mut bytes = kernel_format(&text).into_bytes();
     bytes.push(0);
     let size = bytes.len() as u32;

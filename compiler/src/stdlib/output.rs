@@ -109,7 +109,27 @@ fn formatted(
     call: &CallSite,
     event: impl FnOnce(String, Vec<Type>) -> EventPlan,
 ) -> Lowered<Operand> {
-    let [format, values @ ..] = call.arguments else { return Ok(Operand::void(call.span)) };
+    if let Some(Formatted { text, operands, types }) = formatted_values(lowerer, call)? {
+        if lowerer.probe.prints_to_file {
+            seq_file::print(lowerer, call, &text, &operands)?;
+        } else {
+            lowerer.send(event(text, types.clone()), &operands, &types)?;
+        }
+    }
+    Ok(Operand::void(call.span))
+}
+
+/// A format, and values that suit it.
+pub(super) struct Formatted {
+    pub text: String,
+    pub operands: Vec<Operand>,
+    /// As they are in an event.
+    pub types: Vec<Type>,
+}
+
+/// The arguments of a call such as `printf`; `None` as long as not all of their types are known.
+pub(super) fn formatted_values(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Option<Formatted>> {
+    let [format, values @ ..] = call.arguments else { return Ok(None) };
     let text = lowerer.constant_text(format, &format!("the format of {}()", call.name))?;
     let mut operands = Vec::new();
     for value in values {
@@ -117,7 +137,7 @@ fn formatted(
         operands.push(lowerer.expr(value)?);
     }
     if operands.iter().any(Operand::is_unknown) && !lowerer.env.last_round {
-        return Ok(Operand::void(call.span));
+        return Ok(None);
     }
     let types = lowerer.event_types(&operands);
     if let Err(problem) = format_string::check(&text, &types) {
@@ -125,12 +145,7 @@ fn formatted(
         let diagnostic = Diagnostic::error("format-mismatch", span, format!("{}: {}", call.name, problem.message));
         return Err(lowerer.report(diagnostic));
     }
-    if lowerer.probe.prints_to_file {
-        seq_file::print(lowerer, call, &text, &operands)?;
-    } else {
-        lowerer.send(event(text, types.clone()), &operands, &types)?;
-    }
-    Ok(Operand::void(call.span))
+    Ok(Some(Formatted { text, operands, types }))
 }
 
 fn print(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {

@@ -3,14 +3,13 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use probebook_compiler::codegen::Cache;
 use probebook_compiler::diagnostics::{Diagnostic, Sources};
 use probebook_compiler::syntax::ast::Span;
 use probebook_runtime::{Session, SessionOptions};
 use serde::Serialize;
 
 use super::arguments::Format;
-use crate::engine::{self, Definitions, Flags, Script};
+use crate::engine::{self, Flags, Script};
 
 #[derive(Args, Debug)]
 pub struct Arguments {
@@ -99,19 +98,8 @@ fn check(session: &Session, arguments: &Arguments, name: String, text: String) -
         no_kprobe_sessions: true,
         ..Flags::default()
     };
-    let script = Script {
-        sources: &sources,
-        source,
-        live_maps: &[],
-        definitions: &Definitions::default(),
-        parameters: &[],
-        named: &[],
-        pid: None,
-        // Whether it may act is decided when it is run.
-        allow_unsafe: true,
-        flags: &flags,
-        cache: &Cache::default(),
-    };
+    // Whether it may act is decided when it is run.
+    let script = Script { allow_unsafe: true, flags: &flags, ..Script::new(&sources, source) };
     let found = match engine::compile(session, &script) {
         Ok(compiled) => compiled.warnings,
         Err(diagnostics) => diagnostics,

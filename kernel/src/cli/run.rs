@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use probebook_compiler::codegen::Cache;
 use probebook_compiler::diagnostics::{Diagnostic, Sources};
 use probebook_compiler::pipeline::Compiled;
 use probebook_compiler::semantics::named_parameters::NamedParameter;
@@ -20,7 +19,7 @@ use probebook_runtime::{Session, SessionOptions, StartOptions, Status, Trace, Tr
 use super::arguments::{self, Arguments, Format, Mode, Stage};
 use super::terminal::Terminal;
 use super::trials;
-use crate::engine::{self, Definitions, PlanPlaces, Script};
+use crate::engine::{self, PlanPlaces, Script};
 
 /// Runs the script to its end; the code is that of `exit()`, or 1 after an error.
 pub fn run(arguments: &Arguments) -> ExitCode {
@@ -89,16 +88,12 @@ fn run_script(arguments: &Arguments) -> Result<u8, Failure> {
     }
     let session = Session::new(SessionOptions::default())?;
     let script = Script {
-        sources: &sources,
-        source,
-        live_maps: &[],
-        definitions: &Definitions::default(),
-        cache: &Cache::default(),
         parameters: &parameters,
         named: &named,
         pid: arguments.pid,
         allow_unsafe: arguments.allow_unsafe,
         flags: &arguments.flags(),
+        ..Script::new(&sources, source)
     };
     let begun = Instant::now();
     let compiled = engine::compile(&session, &script).map_err(|diagnostics| show(&diagnostics, &sources))?;

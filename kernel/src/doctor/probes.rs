@@ -1,6 +1,5 @@
 //! Every probe type, tried with a script that is compiled, loaded and attached as any other.
 
-use probebook_compiler::codegen::Cache;
 use probebook_compiler::diagnostics::{Diagnostic, Sources};
 use probebook_compiler::syntax::ast::Span;
 use probebook_runtime::events::{LossReport, MapPrint, Severity, Sink, TextSource};
@@ -10,7 +9,7 @@ use probebook_runtime::value::Value;
 use probebook_runtime::{Session, StartOptions};
 
 use super::{Line, State, remedies};
-use crate::engine::{self, Definitions, Flags, PlanPlaces, Script};
+use crate::engine::{self, PlanPlaces, Script};
 
 const AREA: &str = "probes";
 
@@ -70,18 +69,7 @@ fn attach(session: &Session, provider: &str, text: &str) -> Result<(), Diagnosti
     let source = sources.add("doctor", text);
     // Breakpoints are set in one process: this one will do.
     let pid = (provider == "watchpoint").then(std::process::id);
-    let script = Script {
-        sources: &sources,
-        source,
-        live_maps: &[],
-        definitions: &Definitions::default(),
-        parameters: &[],
-        named: &[],
-        pid,
-        allow_unsafe: false,
-        flags: &Flags::default(),
-        cache: &Cache::default(),
-    };
+    let script = Script { pid, ..Script::new(&sources, source) };
     let nothing = || Diagnostic::error("no-reason", Span { source, start: 0, end: 0 }, "no reason was given");
     let compiled =
         engine::compile(session, &script).map_err(|errors| errors.into_iter().next().unwrap_or_else(nothing))?;

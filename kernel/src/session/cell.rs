@@ -17,7 +17,7 @@ use super::magics::RunOptions;
 use super::notebook::{Notebook, at, label};
 use super::notebook_sink::NotebookSink;
 use super::tables::user_maps;
-use crate::engine::{self, Flags, PlanPlaces, Script};
+use crate::engine::{self, PlanPlaces, Script};
 use crate::jupyter::{ErrorReport, ExecuteRequest, Output};
 
 /// A trace between its start and its end, with everything that it needs.
@@ -56,11 +56,11 @@ impl Notebook {
         let source = sources.add_behind(head, label.clone(), request.code.clone());
         let sources = Arc::new(sources);
         let cell = request.cell_id.as_deref();
-        let Compilation { compiled, maps, retype } = self.compile(&sources, source, run, cell)?;
+        let Compilation { mut compiled, maps, retype } = self.compile(&sources, source, run, cell)?;
         if !compiled.warnings.is_empty() {
             output.stderr(&errors::warnings(&compiled.warnings, &sources));
         }
-        self.state().definitions.update(&compiled, &sources, source);
+        Arc::make_mut(&mut self.state().definitions).update(&mut compiled, &sources, source);
         if compiled.plan.probes.is_empty() {
             return Ok(());
         }
@@ -107,7 +107,7 @@ impl Notebook {
         let is_own = |name: &str| state.origins.belongs_to(name, cell) && !busy.contains(name);
         let (own, others): (Vec<_>, Vec<_>) = all.iter().cloned().partition(|live| is_own(&live.map.name));
         let allow_unsafe = state.allow_unsafe;
-        let definitions = state.definitions.clone();
+        let definitions = Arc::clone(&state.definitions);
         drop(state);
         let named: Vec<NamedParameter> = run
             .named
@@ -116,18 +116,15 @@ impl Notebook {
             .collect();
         let compile = |live_maps: &[_], retype: Vec<String>| -> Result<Compilation, Vec<Diagnostic>> {
             let (parameters, named) = (&run.parameters, &named);
-            let (definitions, flags, cache) = (&definitions, &Flags::default(), &self.objects);
             let script = Script {
-                sources,
-                source,
                 live_maps,
-                definitions,
-                cache,
+                definitions: &definitions,
+                cache: Some(&self.objects),
                 parameters,
                 named,
                 pid: run.pid.as_ref().map(|(pid, _)| *pid),
                 allow_unsafe,
-                flags,
+                ..Script::new(sources, source)
             };
             let (compiled, maps) = engine::compile_and_prepare(&self.session, &script, &retype)?;
             Ok(Compilation { compiled, maps, retype })
@@ -186,7 +183,7 @@ impl Notebook {
         };
         let target = run.command.as_ref().map(|command| &command.place).or(run.pid.as_ref().map(|(_, place)| place));
         let target = target.map(|place| span(source, place));
-        let places = PlanPlaces { target, ..places };
+        let places = places.with_target(target);
         let mut trace = started
             .map_err(|error| errors::report(&[engine::start_failure(&error, &places, &sources, source)], &sources))?;
         crate::signals::forward(trace.plan(), &trace.handle())

@@ -67,7 +67,7 @@ fn probe(code: &[char], cursor: usize, info: &dyn KernelInfo) -> Found {
     let start = words::attach_point_start(code, cursor);
     let text: String = code.get(start..cursor).unwrap_or_default().iter().collect();
     if !text.contains(':') {
-        let types = probes::TYPES.iter().filter(|ty| ty.expand.is_some()).map(|ty| (ty.name.to_string(), "probe type"));
+        let types = probes::TYPES.iter().map(|ty| (ty.name.to_string(), "probe type"));
         return starting(types, &text, start, cursor);
     }
     let (provider, rest) = text.split_once(':').unwrap_or((&text, ""));

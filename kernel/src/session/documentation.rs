@@ -83,9 +83,6 @@ fn of_probe(ty: &ProbeType) -> String {
     if !ty.aliases.is_empty() {
         text.push_str(&format!("\n\nAlso written: {}.", ty.aliases.join(", ")));
     }
-    if ty.expand.is_none() {
-        text.push_str("\nNot supported yet.");
-    }
     text
 }
 

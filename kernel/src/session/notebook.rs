@@ -35,7 +35,7 @@ pub struct Notebook {
 #[derive(Default)]
 pub(super) struct State {
     pub origins: MapOrigins,
-    pub definitions: Definitions,
+    pub definitions: Arc<Definitions>,
     pub allow_unsafe: bool,
     pub print: PrintMode,
 }

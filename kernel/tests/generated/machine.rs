@@ -3,10 +3,9 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
-use probebook_compiler::codegen::Cache;
 use probebook_compiler::diagnostics::{Sources, render};
 use probebook_compiler::syntax::ast::Span;
-use probebook_kernel::engine::{self, Definitions, Flags, PlanPlaces, Script};
+use probebook_kernel::engine::{self, PlanPlaces, Script};
 use probebook_runtime::events::{LossReport, MapPrint, Severity, Sink, TextSource};
 use probebook_runtime::value::Value;
 use probebook_runtime::{Session, SessionOptions, StartError, StartOptions};
@@ -102,18 +101,8 @@ impl Machine {
     fn whole_way(&self, text: &str) -> Result<Output, Box<Trouble>> {
         let mut sources = Sources::default();
         let source = sources.add("generated", text);
-        let script = Script {
-            sources: &sources,
-            source,
-            live_maps: &[],
-            definitions: &Definitions::default(),
-            cache: &Cache::default(),
-            parameters: &["7".into(), "seven".into()],
-            named: &[],
-            pid: None,
-            allow_unsafe: true,
-            flags: &Flags::default(),
-        };
+        let parameters = ["7".to_owned(), "seven".to_owned()];
+        let script = Script { parameters: &parameters, allow_unsafe: true, ..Script::new(&sources, source) };
         let compiled = engine::compile(&self.session, &script).map_err(|found| {
             let details: Vec<String> = found.iter().map(|one| render::to_text(one, &sources, false)).collect();
             let kind = Failure::Refused(found.iter().find(|one| one.is_error()).map_or("none", |one| one.id));

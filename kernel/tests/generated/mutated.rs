@@ -6,9 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use probebook_compiler::codegen::Cache;
 use probebook_compiler::diagnostics::{Sources, render};
-use probebook_kernel::engine::{self, Definitions, Flags, Script};
+use probebook_kernel::engine::{self, Script};
 use probebook_runtime::{Session, SessionOptions};
 
 use crate::random::Random;
@@ -118,18 +117,7 @@ fn answer(session: &Session, text: &str) -> Result<(), String> {
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         let mut sources = Sources::default();
         let source = sources.add("mutated", text);
-        let script = Script {
-            sources: &sources,
-            source,
-            live_maps: &[],
-            definitions: &Definitions::default(),
-            cache: &Cache::default(),
-            parameters: &[],
-            named: &[],
-            pid: None,
-            allow_unsafe: true,
-            flags: &Flags::default(),
-        };
+        let script = Script { allow_unsafe: true, ..Script::new(&sources, source) };
         for diagnostic in engine::compile(session, &script).err().unwrap_or_default() {
             assert_ne!(diagnostic.id, "internal-error", "{}", diagnostic.message);
             render::to_text(&diagnostic, &sources, true);

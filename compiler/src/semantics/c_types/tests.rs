@@ -213,28 +213,7 @@ fn definitions_hold_for_later_cells() {
     let compile = |text: &str, c_types: &CTypes| {
         let mut sources = Sources::default();
         let source = sources.add("cell", text);
-        pipeline::compile(&Request {
-            sources: &sources,
-            source,
-            info: &FakeKernel::default(),
-            live_maps: &[],
-            declarations: &[],
-            parameters: &[],
-            named: &[],
-            c_types,
-            macros: &[],
-            settings: Default::default(),
-            variables: &[],
-            pid: None,
-            allow_unsafe: false,
-            include_dirs: &[],
-            include_files: &[],
-            read_warnings: false,
-            assume_probes: false,
-            kprobe_sessions: false,
-            options: Default::default(),
-            cache: &Default::default(),
-        })
+        pipeline::compile(&Request { c_types, ..Request::new(&sources, source, &FakeKernel::default()) })
     };
     let script = "begin { print(*(struct s *)0); print((sizeof(word), E, N)); }";
     assert!(compile(script, &CTypes::default()).is_err());

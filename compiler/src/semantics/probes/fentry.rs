@@ -12,7 +12,7 @@ pub const FENTRY: ProbeType = ProbeType {
     aliases: &["f", "kfunc"],
     variants: &["fentry[:module]:function", "fentry:bpf[:program_id]:program_name"],
     documentation: "Fires when a kernel function or a BPF program is entered; the function's arguments are in `args`, with their types.",
-    expand: Some(|request| expand(request, &FENTRY, false)),
+    expand: |request| expand(request, &FENTRY, false),
 };
 
 pub const FEXIT: ProbeType = ProbeType {
@@ -20,7 +20,7 @@ pub const FEXIT: ProbeType = ProbeType {
     aliases: &["fr", "kretfunc"],
     variants: &["fexit[:module]:function", "fexit:bpf[:program_id]:program_name"],
     documentation: "Fires when a kernel function or a BPF program returns; its arguments are in `args`, what it returned in `retval`, with their types.",
-    expand: Some(|request| expand(request, &FEXIT, true)),
+    expand: |request| expand(request, &FEXIT, true),
 };
 
 type Outcome = Result<Vec<Expanded>, Box<Diagnostic>>;

@@ -14,7 +14,7 @@ pub const KPROBE: ProbeType = ProbeType {
     aliases: &["k"],
     variants: &["kprobe[:module]:function", "kprobe[:module]:function+offset", "kprobe:address"],
     documentation: "Fires when a kernel function is entered; its arguments are in `arg0` …. An address needs `--unsafe`.",
-    expand: Some(|request| expand(request, &KPROBE, false)),
+    expand: |request| expand(request, &KPROBE, false),
 };
 
 pub const KRETPROBE: ProbeType = ProbeType {
@@ -22,7 +22,7 @@ pub const KRETPROBE: ProbeType = ProbeType {
     aliases: &["kr"],
     variants: &["kretprobe[:module]:function", "kretprobe:address"],
     documentation: "Fires when a kernel function returns; `retval` is what it returned.",
-    expand: Some(|request| expand(request, &KRETPROBE, true)),
+    expand: |request| expand(request, &KRETPROBE, true),
 };
 
 /// Functions that wildcards leave out, because probes on them are known to hang the kernel (those that its

@@ -49,8 +49,8 @@ pub struct ProbeType {
     pub expand: Expand,
 }
 
-/// How an attach point of this type is expanded; `None`: not supported yet.
-pub type Expand = Option<fn(&Request) -> Result<Vec<Expanded>, Box<Diagnostic>>>;
+/// How an attach point of this type is expanded.
+pub type Expand = fn(&Request) -> Result<Vec<Expanded>, Box<Diagnostic>>;
 
 /// An attach point to expand, and what is known.
 pub struct Request<'a> {
@@ -206,18 +206,10 @@ pub fn expand(
     };
     let parts = point.parts.iter().skip(1).map(|part| part.text.clone()).collect();
     let request = Request { point, parts, info, environment, pid };
-    match ty.expand {
-        Some(expand) => match expand(&request) {
-            Ok(found) if found.is_empty() && environment.assume_probes => Ok(assumed::expand(&request, ty)),
-            Err(error) if environment.assume_probes && assumed::is_absent(error.id) => {
-                Ok(assumed::expand(&request, ty))
-            }
-            other => other,
-        },
-        None => {
-            let message = format!("{} probes are not supported yet", ty.name);
-            Err(Box::new(Diagnostic::error("not-supported-yet", point.span, message)))
-        }
+    match (ty.expand)(&request) {
+        Ok(found) if found.is_empty() && environment.assume_probes => Ok(assumed::expand(&request, ty)),
+        Err(error) if environment.assume_probes && assumed::is_absent(error.id) => Ok(assumed::expand(&request, ty)),
+        other => other,
     }
 }
 

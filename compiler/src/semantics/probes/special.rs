@@ -10,7 +10,7 @@ pub const BEGIN: ProbeType = ProbeType {
     aliases: &["BEGIN"],
     variants: &["begin"],
     documentation: "Fires once, before any other probe is attached.",
-    expand: Some(|request| once(request, &BEGIN, Attach::Begin)),
+    expand: |request| once(request, &BEGIN, Attach::Begin),
 };
 
 pub const END: ProbeType = ProbeType {
@@ -18,7 +18,7 @@ pub const END: ProbeType = ProbeType {
     aliases: &["END"],
     variants: &["end"],
     documentation: "Fires once, after all other probes are detached.",
-    expand: Some(|request| once(request, &END, Attach::End)),
+    expand: |request| once(request, &END, Attach::End),
 };
 
 pub const TEST: ProbeType = ProbeType {
@@ -26,7 +26,7 @@ pub const TEST: ProbeType = ProbeType {
     aliases: &[],
     variants: &["test:name"],
     documentation: "A test, run only with `--mode test`: it passes if it returns 0 and says no error.",
-    expand: Some(|request| trial(request, &TEST, |name| Attach::Test { name })),
+    expand: |request| trial(request, &TEST, |name| Attach::Test { name }),
 };
 
 pub const BENCH: ProbeType = ProbeType {
@@ -34,7 +34,7 @@ pub const BENCH: ProbeType = ProbeType {
     aliases: &[],
     variants: &["bench:name"],
     documentation: "A micro benchmark, run only with `--mode bench`: how long the action takes.",
-    expand: Some(|request| trial(request, &BENCH, |name| Attach::Bench { name })),
+    expand: |request| trial(request, &BENCH, |name| Attach::Bench { name }),
 };
 
 fn once(request: &Request, ty: &'static ProbeType, attach: Attach) -> Result<Vec<Expanded>, Box<Diagnostic>> {

@@ -10,7 +10,7 @@ pub const INTERVAL: ProbeType = ProbeType {
     aliases: &["i"],
     variants: &["interval:count", "interval:us:count", "interval:ms:count", "interval:s:count", "interval:hz:rate"],
     documentation: "Fires at a fixed interval, on one CPU.",
-    expand: Some(interval),
+    expand: interval,
 };
 
 pub const PROFILE: ProbeType = ProbeType {
@@ -18,7 +18,7 @@ pub const PROFILE: ProbeType = ProbeType {
     aliases: &["p"],
     variants: &["profile:count", "profile:us:count", "profile:ms:count", "profile:s:count", "profile:hz:rate"],
     documentation: "Fires at a fixed interval, on every CPU.",
-    expand: Some(profile),
+    expand: profile,
 };
 
 pub const SOFTWARE: ProbeType = ProbeType {
@@ -26,7 +26,7 @@ pub const SOFTWARE: ProbeType = ProbeType {
     aliases: &["s"],
     variants: &["software:event:", "software:event:count"],
     documentation: "Fires after every `count` software events of the kernel.",
-    expand: Some(software),
+    expand: software,
 };
 
 pub const HARDWARE: ProbeType = ProbeType {
@@ -34,7 +34,7 @@ pub const HARDWARE: ProbeType = ProbeType {
     aliases: &["h"],
     variants: &["hardware:event:", "hardware:event:count"],
     documentation: "Fires after every `count` events of the processor's counters.",
-    expand: Some(hardware),
+    expand: hardware,
 };
 
 /// Name, alias, `PERF_COUNT_SW_*`, default count.

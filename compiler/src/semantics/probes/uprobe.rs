@@ -23,7 +23,7 @@ pub const UPROBE: ProbeType = ProbeType {
     ],
     documentation: "Fires when a function of a program or library is entered, or a line is reached; its arguments are \
                     in `arg0` …, and with debug information in `args`.",
-    expand: Some(|request| expand(request, &UPROBE, false)),
+    expand: |request| expand(request, &UPROBE, false),
 };
 
 pub const URETPROBE: ProbeType = ProbeType {
@@ -31,7 +31,7 @@ pub const URETPROBE: ProbeType = ProbeType {
     aliases: &["ur"],
     variants: &["uretprobe:binary:function", "uretprobe:binary:cpp:function"],
     documentation: "Fires when a function of a program or library returns; `retval` is what it returned.",
-    expand: Some(|request| expand(request, &URETPROBE, true)),
+    expand: |request| expand(request, &URETPROBE, true),
 };
 
 /// Languages whose names can be written as they are in the source.

@@ -186,16 +186,8 @@ fn join(ty: &str, inner: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::kernel;
     use super::*;
-
-    fn kernel() -> Option<Btf> {
-        let btf = Btf::read();
-        if btf.is_empty() {
-            println!("skipped: this kernel has no BTF");
-            return None;
-        }
-        Some(btf)
-    }
 
     fn definition(btf: &Btf, name: &str) -> String {
         let (id, _) = btf.type_names().find(|(_, known)| known == name).unwrap();

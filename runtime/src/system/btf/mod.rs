@@ -235,7 +235,7 @@ mod tests {
     use probebook_compiler::types::AddressSpace;
 
     /// The running kernel's types, or `None` (and a word about it) where it has none.
-    fn kernel() -> Option<Btf> {
+    pub(super) fn kernel() -> Option<Btf> {
         let btf = Btf::read();
         if btf.is_empty() {
             println!("skipped: this kernel has no BTF");
