@@ -3,8 +3,10 @@
 //! Where that is: <https://docs.jupyter.org/en/latest/use/jupyter-directories.html>
 
 use std::ffi::OsString;
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 
 use probebook_runtime::text::reason;
 use serde_json::{Value, json};
@@ -116,7 +118,8 @@ impl Surroundings<'_> {
 
 fn install_in(data_directory: &Path, executable: &Path) -> Result<PathBuf, InstallError> {
     let directory = data_directory.join("kernels").join(KERNEL_NAME);
-    fs::create_dir_all(&directory).map_err(|source| InstallError::Write { path: directory.clone(), source })?;
+    let made = DirBuilder::new().recursive(true).mode(0o755).create(&directory);
+    made.map_err(|source| InstallError::Write { path: directory.clone(), source })?;
     for (name, content) in LOGOS {
         write(&directory.join(name), content)?;
     }
@@ -139,8 +142,17 @@ fn kernelspec(executable: &Path) -> Result<String, InstallError> {
     Ok(serde_json::to_string_pretty(&spec)? + "\n")
 }
 
+/// Replaces a file. Whoever may write to it decides what runs as those who open notebooks: nobody else may,
+/// whatever the umask is and whatever was there.
 fn write(path: &Path, content: &[u8]) -> Result<(), InstallError> {
-    fs::write(path, content).map_err(|source| InstallError::Write { path: path.to_owned(), source })
+    let replace = || {
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        OpenOptions::new().write(true).create_new(true).mode(0o644).open(path)?.write_all(content)
+    };
+    replace().map_err(|source| InstallError::Write { path: path.to_owned(), source })
 }
 
 #[cfg(test)]
@@ -202,6 +214,19 @@ mod tests {
             for (name, content) in LOGOS {
                 assert_eq!(fs::read(written.join(name)).unwrap(), content);
             }
+        }
+    }
+
+    #[test]
+    fn nobody_else_may_change_what_is_started() {
+        use std::os::unix::fs::PermissionsExt;
+        let data = tempfile::tempdir().unwrap();
+        let written = install_in(data.path(), Path::new("/opt/bin/probebook")).unwrap();
+        let spec = written.join("kernel.json");
+        fs::set_permissions(&spec, fs::Permissions::from_mode(0o666)).unwrap();
+        install_in(data.path(), Path::new("/opt/bin/probebook")).unwrap();
+        for path in [&spec, &written.join("logo-svg.svg"), &written] {
+            assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o022, 0, "{}", path.display());
         }
     }
 

@@ -59,9 +59,9 @@ class Client:
         self.held = []
 
     @classmethod
-    def start(cls, **options):
+    def start(cls, environment=None, **options):
         manager = KernelManager(kernel_name=KERNEL, **options)
-        manager.start_kernel()
+        manager.start_kernel(**({"env": environment} if environment else {}))
         client = cls(manager, manager.client())
         client.channels.start_channels()
         client.channels.wait_for_ready(timeout=PATIENCE)

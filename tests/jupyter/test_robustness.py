@@ -161,6 +161,45 @@ def test_unix_sockets_work_and_are_removed():
     assert not any(path.exists() for path in paths)
 
 
+@pytest.mark.parametrize("pair", ["()", "{}", "[]"])
+@pytest.mark.parametrize("is_closed", [False, True])
+def test_64_kilobytes_of_nested_brackets_are_answered_at_once(kernel, pair, is_closed):
+    depth = 65_536
+    nested = pair[0] * depth + pair[1] * depth * is_closed
+    for code in [nested, f"begin {{ $x = {nested}; }}"]:
+        begun = time.monotonic()
+        run = kernel.run(code)
+        assert time.monotonic() - begun < 2
+        assert run.status == "error"
+        assert sum(map(len, run.content["traceback"])) < 1_000_000
+    assert is_answered(kernel)
+
+
+def test_a_storm_of_interrupts_ends_the_cell_and_nothing_else(kernel):
+    msg_id = kernel.execute("interval:ms:1 { @storm = count(); }")
+    kernel.wait_for_input(msg_id)
+    asked = [kernel.send("interrupt_request", {}, channel="control") for _ in range(200)]
+    assert all(kernel.reply(one, channel="control")["content"]["status"] == "ok" for one in asked)
+    # The second gives end and printing up.
+    assert kernel.reply(msg_id)["content"]["status"] in ("ok", "error")
+    assert kernel.run("begin { printf(\"on\"); }").stream() == "on"
+
+
+def test_a_full_disk_leaves_the_session_alone(tmp_path):
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", tmp_path]).returncode:
+        pytest.skip("tmpfs cannot be mounted")
+    try:
+        (tmp_path / "filler").write_bytes(b"x" * 12_000)
+        environment = {**os.environ, "HOME": str(tmp_path), "TMPDIR": str(tmp_path)}
+        client = Client.start(environment)
+        run = client.run(f'%unsafe on\nbegin {{ system("head -c 99999 /dev/zero > {tmp_path}/full"); @kept = 7; }}')
+        assert run.status == "ok" and "No space left" in run.stream() + run.stream("stderr")
+        assert client.run("begin { printf(\"%d\", @kept); }").stream() == "7"
+        client.stop()
+    finally:
+        subprocess.run(["umount", "-l", tmp_path], check=True)
+
+
 @pytest.mark.parametrize("restart", [False, True])
 def test_shutdown_is_answered_before_the_process_ends(fresh, restart):
     process = psutil.Process(fresh.manager.provisioner.pid)

@@ -127,23 +127,13 @@ impl<'a> DebugInfo<'a> {
             LLVMSetSubprogram(function.as_value_ref(), subprogram);
             subprogram
         };
-        for (number, (parameter, ty)) in parameters.iter().zip(signature.iter().skip(1)).enumerate() {
+        for (index, (parameter, ty)) in parameters.iter().zip(signature.iter().skip(1)).enumerate() {
             let (name, length) = text(parameter);
-            let number = number as u32 + 1;
+            let number = index as u32 + 1;
+            let (builder, scope) = (self.builder, subprogram);
             // SAFETY: as above; argument numbers start at 1.
             unsafe {
-                LLVMDIBuilderCreateParameterVariable(
-                    self.builder,
-                    subprogram,
-                    name,
-                    length,
-                    number,
-                    file,
-                    line,
-                    *ty,
-                    1,
-                    0,
-                );
+                LLVMDIBuilderCreateParameterVariable(builder, scope, name, length, number, file, line, *ty, 1, 0);
             }
         }
         FunctionScope { subprogram, source, foreign: RefCell::default() }

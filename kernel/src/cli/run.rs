@@ -250,6 +250,11 @@ fn finish(
             times.0, times.1, times.2, summary.events
         ));
     }
+    if let Some(error) = terminal.failure() {
+        let out = arguments.output.as_ref().map_or("standard output".into(), |path| path.to_string_lossy());
+        super::complain(&format!("ERROR: not all of the output could be written to {out}: {}\n", text::reason(error)));
+        return Ok(1);
+    }
     Ok(match status {
         Status::Exited(request) => request.code as u8,
         _ => 0,

@@ -1,6 +1,6 @@
 //! A trace's output on the terminal or in a file, as text or as JSON lines.
 
-use std::io::{BufWriter, Write};
+use std::io::{self, BufWriter, Write};
 use std::time::{Duration, Instant};
 
 use probebook_compiler::diagnostics::{Diagnostic, Sources, render};
@@ -23,8 +23,8 @@ pub struct Terminal<'a> {
     /// Output that waits for the number of probes to be told.
     held: Option<Vec<u8>>,
     last_flush: Instant,
-    /// Nobody reads any more, or the disk is full.
-    closed: bool,
+    /// Why output can no longer be delivered: nobody reads any more, or the disk is full.
+    failure: Option<io::Error>,
     /// Whether warnings are shown.
     pub warnings: bool,
     /// Somebody looks at it: what `cat` reads must not act on their terminal.
@@ -51,7 +51,7 @@ impl<'a> Terminal<'a> {
             sources,
             held: None,
             last_flush: Instant::now(),
-            closed: false,
+            failure: None,
             warnings: true,
             is_watched: false,
         }
@@ -59,7 +59,20 @@ impl<'a> Terminal<'a> {
 
     /// Whether output can no longer be delivered.
     pub fn is_closed(&self) -> bool {
-        self.closed
+        self.failure.is_some()
+    }
+
+    /// What has kept output from where it should go, unless nobody wanted to read more.
+    pub fn failure(&self) -> Option<&io::Error> {
+        self.failure.as_ref().filter(|error| error.kind() != io::ErrorKind::BrokenPipe)
+    }
+
+    fn note(&mut self, written: io::Result<()>) {
+        if let Err(error) = written
+            && self.failure.is_none()
+        {
+            self.failure = Some(error);
+        }
     }
 
     /// Keeps output back until [`Terminal::attached`].
@@ -106,7 +119,8 @@ impl<'a> Terminal<'a> {
     }
 
     pub fn flush(&mut self) {
-        self.closed |= self.out.flush().is_err();
+        let flushed = self.out.flush();
+        self.note(flushed);
         self.last_flush = Instant::now();
     }
 
@@ -115,7 +129,8 @@ impl<'a> Terminal<'a> {
             held.extend_from_slice(bytes);
             return;
         }
-        self.closed |= self.out.write_all(bytes).is_err();
+        let written = self.out.write_all(bytes);
+        self.note(written);
         let line_ended = bytes.contains(&b'\n');
         match self.buffering {
             Buffering::None => self.flush(),

@@ -1,6 +1,6 @@
 //! The messaging layer under a toy language, with the `zeromq` crate as an independent peer.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)] // a test may fail
+#![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, clippy::expect_used)] // a test may fail
 
 mod client;
 mod language;

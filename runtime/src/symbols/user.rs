@@ -3,7 +3,7 @@
 //! blazesym's symbolizer cannot move between threads, and reading debug information takes time
 //! that the reader of a ring buffer does not have; observing a process never waits.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
@@ -70,7 +70,7 @@ impl UserSymbols {
 struct Worker {
     processes: Processes,
     /// One for each way of showing symbols.
-    symbolizers: Vec<(Show, Symbolizer)>,
+    symbolizers: HashMap<Show, Symbolizer>,
 }
 
 impl Worker {
@@ -98,15 +98,13 @@ impl Worker {
     }
 
     fn symbolizer(&mut self, show: Show) -> &Symbolizer {
-        let index = self.symbolizers.iter().position(|(known, _)| *known == show).unwrap_or_else(|| {
-            let builder = Symbolizer::builder()
+        self.symbolizers.entry(show).or_insert_with(|| {
+            Symbolizer::builder()
                 .enable_code_info(show.debug_info)
                 .enable_inlined_fns(show.debug_info)
-                .enable_demangling(show.demangled);
-            self.symbolizers.push((show, builder.build()));
-            self.symbolizers.len() - 1
-        });
-        &self.symbolizers[index].1
+                .enable_demangling(show.demangled)
+                .build()
+        })
     }
 }
 

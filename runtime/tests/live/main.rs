@@ -1,6 +1,6 @@
 //! Whole traces on the running kernel. Each test says why it is skipped where it cannot run.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, clippy::expect_used)]
 
 mod begin;
 mod maps;

@@ -12,7 +12,7 @@ pub const ITER: ProbeType = ProbeType {
     aliases: &["it"],
     variants: &["iter:object", "iter:object:pin"],
     documentation: "Goes once over all kernel objects of a kind, such as `task`, `task_file` or `task_vma`; the object is in `ctx`. With a pin the iterator becomes a file (relative to /sys/fs/bpf) that runs it when it is read.",
-    expand: expand,
+    expand,
 };
 
 /// Where pins with a relative path go.

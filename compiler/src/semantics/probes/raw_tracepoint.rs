@@ -11,7 +11,7 @@ pub const RAW_TRACEPOINT: ProbeType = ProbeType {
     aliases: &["rt"],
     variants: &["rawtracepoint[:module]:event"],
     documentation: "Fires at a static tracepoint, with the arguments the kernel passes to it; cheaper than `tracepoint`.",
-    expand: expand,
+    expand,
 };
 
 fn expand(request: &Request) -> Result<Vec<Expanded>, Box<Diagnostic>> {

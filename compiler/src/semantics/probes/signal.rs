@@ -10,7 +10,7 @@ pub const SELF: ProbeType = ProbeType {
     aliases: &[],
     variants: &["self:signal:SIGUSR1"],
     documentation: "Fires when the tracing process receives SIGUSR1.",
-    expand: expand,
+    expand,
 };
 
 /// The signals that mean nothing else to the tracing process.

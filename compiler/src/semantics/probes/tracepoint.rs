@@ -13,7 +13,7 @@ pub const TRACEPOINT: ProbeType = ProbeType {
     aliases: &["t"],
     variants: &["tracepoint:category:event"],
     documentation: "Fires at a static tracepoint of the kernel; its fields are in `args`.",
-    expand: expand,
+    expand,
 };
 
 fn expand(request: &Request) -> Result<Vec<Expanded>, Box<Diagnostic>> {

@@ -15,7 +15,7 @@ pub const USDT: ProbeType = ProbeType {
     aliases: &["U"],
     variants: &["usdt:binary:probe", "usdt:binary:namespace:probe"],
     documentation: "Fires at a static tracepoint of a program; its arguments are in `arg0` ….",
-    expand: expand,
+    expand,
 };
 
 fn expand(request: &Request) -> Result<Vec<Expanded>, Box<Diagnostic>> {

@@ -11,7 +11,7 @@ pub const WATCHPOINT: ProbeType = ProbeType {
     aliases: &["w"],
     variants: &["watchpoint:absolute_address:length:mode"],
     documentation: "Fires when memory at an address is written (`w`), read or written (`rw`) or executed (`x`): 1, 2, 4 or 8 bytes. With `-p` or `-c` the address is one of that process, else of any process that runs, or of the kernel.",
-    expand: expand,
+    expand,
 };
 
 fn expand(request: &Request) -> Result<Vec<Expanded>, Box<Diagnostic>> {

@@ -76,7 +76,7 @@ impl Executor {
         let queued = self.requests.try_iter();
         let aborted = if stop { queued.collect() } else { Vec::new() };
         // JupyterLab shows how long a cell took from this.
-        let metadata = json!({ "started": started, "status": reply["status"] });
+        let metadata = json!({ "started": started, "status": reply.get("status") });
         kernel.reply_with(request, "execute_reply", &reply, &metadata);
         aborted
     }
@@ -130,9 +130,11 @@ fn reply_content(kernel: &Kernel, content: &Content, count: u32, outcome: Execut
         }),
         ExecuteOutcome::Error(report) => {
             let mut reply = error_content(&report);
-            reply["execution_count"] = json!(count);
-            reply["payload"] = json!([]);
-            reply["user_expressions"] = json!({});
+            if let Some(fields) = reply.as_object_mut() {
+                fields.insert("execution_count".to_owned(), json!(count));
+                fields.insert("payload".to_owned(), json!([]));
+                fields.insert("user_expressions".to_owned(), json!({}));
+            }
             reply
         }
         ExecuteOutcome::Aborted => json!({ "status": "aborted", "execution_count": count }),
