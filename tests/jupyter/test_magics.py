@@ -56,5 +56,7 @@ def test_a_job_that_runs_already_is_pointed_at(kernel):
 
 
 def test_places_in_the_script_count_the_lines_of_magics(kernel):
-    cell = kernel.run("%opt größe=1\n%%run --for 1s\nbegin { print($x); }")
-    assert cell.status == "error" and cell.content["evalue"].split(":")[1:3] == ["3", "15"]
+    line = 'begin { print(getopt("größe", 0)); print($x); }'
+    cell = kernel.run(f"%opt größe=1\n%%run --for 1s\n{line}")
+    assert pointed_at(cell) == ("undefined-variable", "$x")
+    assert cell.content["evalue"].split(":")[1:3] == ["3", str(line.index("$x") + 1)]
