@@ -13,7 +13,7 @@ use probebook_compiler::diagnostics::{Diagnostic, Sources};
 use probebook_compiler::pipeline::Compiled;
 use probebook_compiler::semantics::named_parameters::NamedParameter;
 use probebook_compiler::syntax::{self, ast::SourceId};
-use probebook_runtime::text;
+use probebook_runtime::text::{self, TextOptions};
 use probebook_runtime::{Session, SessionOptions, StartOptions, Status, Trace, TraceError, TraceHandle};
 
 use super::arguments::{self, Arguments, Format, Mode, Stage};
@@ -165,14 +165,7 @@ fn trace(
     let places = PlanPlaces::of(&compiled.plan);
     let print_maps = compiled.plan.settings.print_maps_on_exit;
     let probes = compiled.plan.probes.len();
-    let text_options = session.text_options(&compiled.plan);
-    let out: Box<dyn Write> = match &arguments.output {
-        Some(path) => Box::new(File::create(path).map_err(|error| cannot_open(path, &error))?),
-        None => Box::new(io::stdout()),
-    };
-    let mut terminal = Terminal::new(out, arguments.format, arguments.buffering, text_options, sources);
-    terminal.warnings = !arguments.no_warnings;
-    terminal.is_watched = arguments.output.is_none() && io::stdout().is_terminal();
+    let mut terminal = terminal(arguments, session.text_options(&compiled.plan), sources)?;
     let options = StartOptions {
         pid: arguments.pid,
         child: arguments.command.clone(),
@@ -212,6 +205,22 @@ fn trace(
         terminal.flush_if_due();
     }
     finish(arguments, trace, status, print_maps, &mut terminal).map_err(failed)
+}
+
+/// Where the output goes.
+fn terminal<'a>(
+    arguments: &Arguments,
+    text_options: TextOptions,
+    sources: &'a Sources,
+) -> Result<Terminal<'a>, Failure> {
+    let out: Box<dyn Write> = match &arguments.output {
+        Some(path) => Box::new(File::create(path).map_err(|error| cannot_open(path, &error))?),
+        None => Box::new(io::stdout()),
+    };
+    let mut terminal = Terminal::new(out, arguments.format, arguments.buffering, text_options, sources);
+    terminal.warnings = !arguments.no_warnings;
+    terminal.is_watched = arguments.output.is_none() && io::stdout().is_terminal();
+    Ok(terminal)
 }
 
 /// `--mode bench` and `--mode test`: everything else that the script does goes on in silence.

@@ -154,3 +154,38 @@ fn a_rejection_names_its_reason() {
         other => panic!("{:?}", other.err()),
     }
 }
+
+#[test]
+fn a_long_log_has_the_reason_after_one_try() {
+    let Some(session) = session() else { return };
+    let mut script = Script::new();
+    script.plan.settings.log_size = 4096;
+    let mut begin = Body::new();
+    for _ in 0..500 {
+        begin.evaluate(helper(Helper::KTIME_GET_NS, vec![]));
+    }
+    begin.evaluate(helper(Helper::MAP_LOOKUP_ELEM, vec![word(1), word(2)]));
+    script.begin(begin);
+    match session.start(script.plan(), StartOptions::default()) {
+        Err(StartError::Load(LoadError::Rejected { message, log, .. })) => {
+            assert!(message.contains("R1"), "{message}");
+            // Older kernels keep the beginning; then a longer log is asked for.
+            let keeps_the_end = session.system().release() >= (6, 4);
+            assert_eq!(log.len() <= 4096, keeps_the_end, "{} bytes", log.len());
+        }
+        other => panic!("{:?}", other.err()),
+    }
+}
+
+#[test]
+fn an_interrupt_before_the_start_keeps_programs_from_being_loaded() {
+    let Some(session) = session() else { return };
+    let mut script = Script::new();
+    script.begin(Body::new());
+    let plan = script.plan();
+    let options = StartOptions::default();
+    options.handle.interrupt();
+    let started = session.start(plan.clone(), options);
+    assert!(matches!(started, Err(StartError::Load(LoadError::Interrupted))), "{:?}", started.err());
+    assert!(session.start(plan, StartOptions::default()).is_ok());
+}
