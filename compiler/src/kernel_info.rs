@@ -13,11 +13,15 @@ pub const KERNEL: &str = "vmlinux";
 
 /// Something could not be read; the text says what, why, and the remedy.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{reason}")]
+#[error("{reason}{}", after(.remedy))]
 pub struct Unavailable {
     pub reason: String,
     /// The way out: `run as root`, `mount -t tracefs …`.
     pub remedy: Option<String>,
+}
+
+fn after(remedy: &Option<String>) -> String {
+    remedy.as_ref().map(|remedy| format!(": {remedy}")).unwrap_or_default()
 }
 
 /// A function's parameters and what it returns, from BTF.

@@ -2,7 +2,6 @@
 
 use crate::diagnostics::Diagnostic;
 use crate::ir::{Expr as Ir, Helper, Op, Scalar, Stmt};
-use crate::kernel_info::Unavailable;
 use crate::plan::Loss;
 use crate::semantics::lower::{Lowered, Lowerer, Operand};
 use crate::syntax::ast::{ExprKind, TypeOrExpr};
@@ -178,10 +177,7 @@ fn kaddr(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
             let diagnostic = Diagnostic::error("unknown-symbol", call.span, text);
             // It may be that none is known here.
             Err(match lowerer.info.kernel_functions() {
-                Err(Unavailable { reason, remedy }) => {
-                    let remedy = remedy.map(|remedy| format!(": {remedy}")).unwrap_or_default();
-                    lowerer.report(diagnostic.hint(format!("{reason}{remedy}")))
-                }
+                Err(unavailable) => lowerer.report(diagnostic.hint(unavailable.to_string())),
                 Ok(_) => lowerer.report(diagnostic),
             })
         }

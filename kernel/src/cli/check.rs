@@ -62,7 +62,7 @@ struct Place<'a> {
 pub fn run(arguments: &Arguments) -> ExitCode {
     let session = match Session::new(SessionOptions::default()) {
         Ok(session) => session,
-        Err(error) => return super::fail(&error.to_string()),
+        Err(error) => return super::fail(&super::no_session(&error)),
     };
     let mut failed = false;
     let mut json = Vec::new();

@@ -27,7 +27,7 @@ const BPFTRACE_NAMES: [(&str, &str); 4] = [
 pub fn run(arguments: &Arguments) -> ExitCode {
     let session = match Session::new(SessionOptions::default()) {
         Ok(session) => session,
-        Err(error) => return super::fail(&error.to_string()),
+        Err(error) => return super::fail(&super::no_session(&error)),
     };
     let lines = doctor::examine(&session);
     match arguments.format {
@@ -64,7 +64,7 @@ fn text(lines: &[Line]) -> String {
 pub fn info() -> ExitCode {
     let session = match Session::new(SessionOptions::default()) {
         Ok(session) => session,
-        Err(error) => return super::fail(&error.to_string()),
+        Err(error) => return super::fail(&super::no_session(&error)),
     };
     let read = |name: &str| std::fs::read_to_string(format!("/proc/sys/kernel/{name}")).unwrap_or_default();
     let mut text = format!(

@@ -32,7 +32,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> ExitCode {
     let session = match Session::new(SessionOptions::default()) {
         Ok(session) => session,
-        Err(error) => return super::fail(&error.to_string()),
+        Err(error) => return super::fail(&super::no_session(&error)),
     };
     let listing = Listing { system: session.system(), pid: arguments.pid, verbose: arguments.verbose };
     let pattern = arguments.pattern.as_deref();

@@ -113,12 +113,17 @@ fn serve(connection_file: &std::path::Path) -> ExitCode {
     start_logging();
     let notebook = match Notebook::new() {
         Ok(notebook) => Arc::new(notebook),
-        Err(error) => return fail(&format!("the kernel could not be started: {}", reason(&error))),
+        Err(error) => return fail(&no_session(&error)),
     };
     match crate::jupyter::serve(connection_file, notebook) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error.to_string()),
     }
+}
+
+/// Why there are no threads or signals to begin with.
+fn no_session(error: &std::io::Error) -> String {
+    format!("no session could be started: {}; are there too many threads or processes? (ulimit -u)", reason(error))
 }
 
 /// `PROBEBOOK_LOG=debug` shows what the kernel does, on standard error.

@@ -48,8 +48,9 @@ enum Failure {
 }
 
 impl From<io::Error> for Failure {
+    /// Of threads and signals, which are all that can fail without being explained where it happens.
     fn from(error: io::Error) -> Failure {
-        Failure::Message(error.to_string())
+        Failure::Message(super::no_session(&error))
     }
 }
 

@@ -35,6 +35,10 @@ impl Bench {
     /// Runs a script as a user who has these capabilities and no other, where tracefs is mounted if
     /// `with_tracefs`.
     fn run(&self, capabilities: &str, with_tracefs: bool, script: &str) -> Said {
+        self.command(capabilities, with_tracefs, &["run", "-q", "-e", script])
+    }
+
+    fn command(&self, capabilities: &str, with_tracefs: bool, arguments: &[&str]) -> Said {
         let set = format!("-all{capabilities}");
         let mut command = Command::new("unshare");
         command.args(["--mount", "sh", "-c"]);
@@ -44,7 +48,7 @@ impl Bench {
         });
         command.args(["sh", "setpriv", "--reuid", NOBODY, "--regid", NOBODY, "--clear-groups"]);
         command.args(["--inh-caps", &set, "--ambient-caps", &set, "--bounding-set", &set]);
-        command.arg(&self.program).args(["run", "-q", "-e", script]);
+        command.arg(&self.program).args(arguments);
         let output = command.stdin(Stdio::null()).output().unwrap();
         Said {
             code: output.status.code().unwrap_or(-1),
@@ -98,6 +102,16 @@ fn names_of_kernel_functions_need_one_more() {
     let script = "begin { printf(\"%s\", ksym(kaddr(\"vfs_read\"))); }";
     assert_eq!(bench.works(",+bpf,+perfmon,+syslog", false, script).stdout.trim(), "vfs_read");
     bench.fails(TRACING, script, "CAP_SYSLOG");
+}
+
+#[test]
+fn lists_say_what_keeps_them_short() {
+    let Some(bench) = Bench::new() else { return };
+    let list = |what: &str| bench.command(TRACING, false, &["list", what]);
+    assert!(list("tracepoint:sched:*").stderr.contains("mount it as root"), "{}", list("tracepoint:sched:*").stderr);
+    if !fs::read_to_string("/proc/sys/kernel/perf_event_paranoid").is_ok_and(|text| text.trim() < "2") {
+        assert!(list("kprobe:vfs_*").stderr.contains("CAP_SYSLOG"), "{}", list("kprobe:vfs_*").stderr);
+    }
 }
 
 #[test]

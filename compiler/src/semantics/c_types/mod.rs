@@ -128,8 +128,7 @@ pub fn read(
         Ok(_) => Err(problems),
         Err(unavailable) => {
             if let Some(first) = problems.iter_mut().find(|problem| problem.hint.is_none()) {
-                let remedy = unavailable.remedy.map(|remedy| format!(": {remedy}")).unwrap_or_default();
-                *first = first.clone().hint(format!("{}{remedy}", unavailable.reason));
+                *first = first.clone().hint(unavailable.to_string());
             }
             if problems.iter().any(Diagnostic::is_error) {
                 return Err(problems);
