@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::kernel_info::Unavailable;
-use crate::types::{StructType, Type};
+use crate::types::{EnumType, StructType, Type};
 
 /// A function or an object of an ELF file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,14 +49,53 @@ pub struct UsdtLocation {
     pub arguments: String,
 }
 
-/// A parameter of a function, from debug information.
+/// A function's parameters and what it returns, from debug information.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UserPrototype {
+    pub parameters: Vec<Parameter>,
+    /// How what it returns is passed back: large structures shift the parameters.
+    pub result: Passing,
+}
+
+/// A parameter of a function.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parameter {
     /// Empty if it has none.
     pub name: String,
+    /// `void`, where the language has no such type (floating point).
     pub ty: Type,
     /// As C writes it: `const char*`.
     pub c_type: String,
+    pub passing: Passing,
+}
+
+/// What calling conventions ask of a value, to decide where it is passed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Passing {
+    /// In bytes; 0 for `void`.
+    pub size: u32,
+    pub align: u32,
+    /// What the first two words of eight bytes hold.
+    pub words: [Word; 2],
+    /// How many numbers of one floating-point type it consists of, if it does and they are at most four.
+    pub floats: u8,
+    /// In registers only if it is smaller than two words and laid out naturally.
+    pub is_composite: bool,
+    /// An object that only its own constructor can copy: its address is passed.
+    pub by_reference: bool,
+    /// Not in registers, whatever its size: it is packed, or of a type like `long double`.
+    pub in_memory: bool,
+}
+
+/// What eight bytes of a value hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Word {
+    #[default]
+    Nothing,
+    /// Floating-point numbers only.
+    Float,
+    /// Integers or pointers, perhaps beside floating-point numbers.
+    Integer,
 }
 
 /// Where an offset into a function lies among its instructions.
@@ -91,11 +130,18 @@ pub trait UserInfo {
     /// A symbol's name as its language writes it; `None` if it is not mangled.
     fn demangled(&self, symbol: &str) -> Option<String>;
 
-    /// The parameters of a function, from debug information.
-    fn parameters(&self, path: &Path, function: &str) -> Result<Vec<Parameter>, Unavailable>;
+    /// What the function at an address takes and returns, from debug information.
+    fn user_prototype(&self, path: &Path, address: u64) -> Result<Arc<UserPrototype>, Unavailable>;
 
-    /// A structure by `struct name` or `union name`, from a binary's debug information.
-    fn user_struct(&self, path: &Path, name: &str) -> Option<Arc<StructType>>;
+    /// A structure by `struct name` or `union name` from a binary's debug information, with its
+    /// members. Of several of that name the one is taken that code at the address `near` means.
+    fn user_struct(&self, path: &Path, near: u64, name: &str) -> Option<Arc<StructType>>;
+
+    /// A type that has a name without a keyword: a typedef, or a class of C++.
+    fn user_typedef(&self, path: &Path, near: u64, name: &str) -> Option<Type>;
+
+    /// An enumeration by its name alone.
+    fn user_enum(&self, path: &Path, near: u64, name: &str) -> Option<Arc<EnumType>>;
 
     /// The address of the first instruction of a line of a source file; column 0 is any.
     fn line_address(&self, path: &Path, file: &str, line: u64, column: u64) -> Result<u64, Unavailable>;

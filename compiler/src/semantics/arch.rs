@@ -7,8 +7,26 @@ pub struct Registers {
     /// Offsets of the registers that hold a function's integer arguments.
     pub arguments: &'static [u32],
     pub return_value: u32,
+    /// How many registers hold floating-point arguments; `struct pt_regs` has none of them.
+    pub float_arguments: u32,
+    /// Where the first argument that is in no register lies, as a function is entered: bytes above
+    /// the stack pointer.
+    pub stack_arguments: u32,
+    /// How structures of more than two words, and those returned, are passed.
+    pub structures: Structures,
     /// What the processor's watchpoints can wait for, letters in alphabetical order.
     pub watchpoint_modes: &'static [&'static str],
+}
+
+/// What a calling convention says of structures and other values that one register does not hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Structures {
+    /// System V (`https://gitlab.com/x86-psABIs/x86-64-ABI`, section 3.2.3): each word goes by what it
+    /// holds, large ones are copied to the stack, and where to return one is the first argument.
+    ByWord,
+    /// AAPCS64 (`https://github.com/ARM-software/abi-aa`, section 6.8.2): of large ones the address is
+    /// passed, and where to return one is in a register of its own.
+    ByAddress,
 }
 
 pub const X86_64: Registers = Registers {
@@ -39,6 +57,10 @@ pub const X86_64: Registers = Registers {
     ],
     arguments: &[112, 104, 96, 88, 72, 64],
     return_value: 80,
+    float_arguments: 8,
+    // Below it lies the return address.
+    stack_arguments: 8,
+    structures: Structures::ByWord,
     // Processors of this kind cannot tell reading from writing (Intel's manual, volume 3, "Debug
     // control register").
     watchpoint_modes: &["w", "rw", "x"],
@@ -84,6 +106,9 @@ pub const AARCH64: Registers = Registers {
     ],
     arguments: &[0, 8, 16, 24, 32, 40, 48, 56],
     return_value: 0,
+    float_arguments: 8,
+    stack_arguments: 0,
+    structures: Structures::ByAddress,
     watchpoint_modes: &["r", "w", "rw", "x"],
 };
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::kernel_info::{BpfFunction, KernelInfo, Prototype, Unavailable};
 use crate::plan::ProgramKind;
 use crate::types::{EnumType, StructType, Type};
-use crate::user_info::{Boundary, Parameter, UsdtProbe, UserBinary, UserInfo, UserSymbol};
+use crate::user_info::{Boundary, UsdtProbe, UserBinary, UserInfo, UserPrototype, UserSymbol};
 
 /// Two CPUs, and the tracepoints given.
 #[derive(Default)]
@@ -22,6 +22,10 @@ pub struct FakeKernel {
     /// Module and name of the kernel's functions.
     pub functions: Vec<(String, String)>,
     pub kprobe_sessions: bool,
+    /// What every function takes and returns.
+    pub prototype: UserPrototype,
+    /// Structures of every binary's debug information.
+    pub structures: Vec<StructType>,
 }
 
 impl KernelInfo for FakeKernel {
@@ -125,11 +129,22 @@ impl UserInfo for FakeKernel {
         symbol.strip_prefix("_Z").map(|name| format!("{name}(int)"))
     }
 
-    fn parameters(&self, _: &Path, _: &str) -> Result<Vec<Parameter>, Unavailable> {
-        Ok(self.parameters.clone())
+    fn user_prototype(&self, path: &Path, _: u64) -> Result<Arc<UserPrototype>, Unavailable> {
+        if self.prototype.parameters.is_empty() {
+            return Err(Unavailable { reason: format!("no debuginfo found for {}", path.display()), remedy: None });
+        }
+        Ok(Arc::new(self.prototype.clone()))
     }
 
-    fn user_struct(&self, _: &Path, _: &str) -> Option<Arc<StructType>> {
+    fn user_struct(&self, _: &Path, _: u64, name: &str) -> Option<Arc<StructType>> {
+        self.structures.iter().find(|structure| structure.name == name).cloned().map(Arc::new)
+    }
+
+    fn user_typedef(&self, _: &Path, _: u64, _: &str) -> Option<Type> {
+        None
+    }
+
+    fn user_enum(&self, _: &Path, _: u64, _: &str) -> Option<Arc<EnumType>> {
         None
     }
 

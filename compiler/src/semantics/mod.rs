@@ -3,6 +3,7 @@
 pub mod arch;
 pub mod c_macros;
 pub mod c_types;
+pub mod calling;
 pub mod config;
 mod direct_tracepoints;
 pub mod environment;

@@ -1,6 +1,7 @@
 //! The driver: expands probes, lowers every action until the types have settled, and once more.
 
 use std::collections::HashSet;
+use std::path::Path;
 
 use crate::diagnostics::Diagnostic;
 use crate::ir::{Module, Program};
@@ -55,6 +56,11 @@ pub fn analyse(
     functions::declare(script, environment, info, &mut diagnostics);
     declare_maps(script, environment, &mut diagnostics);
     let actions = expand(script, environment, info, pid, &mut diagnostics);
+    for one in actions.iter().flat_map(|action| &action.expanded) {
+        if let Some((path, _)) = one.context.binary() {
+            environment.c_types.add_binary(path);
+        }
+    }
     if diagnostics.iter().any(Diagnostic::is_error) {
         return Err(diagnostics);
     }
@@ -257,20 +263,23 @@ fn lower_all(
     let mut programs = Vec::new();
     let mut plans = Vec::new();
     for action in actions {
-        // One program for each provider, unless it depends on the very probe.
-        let mut shared: Vec<(ProgramKind, &str, usize)> = Vec::new();
+        // One program for each provider, unless it depends on the very probe or on its binary.
+        let mut shared: Vec<(ProgramKind, &str, Option<&Path>, usize)> = Vec::new();
         for expanded in &action.expanded {
             let context = &expanded.context;
-            let key = (context.kind, context.provider);
-            let known = shared.iter().find(|(kind, provider, _)| (*kind, *provider) == key);
+            let binary = context.binary().map(|(path, _)| path);
+            let known = shared.iter().find(|(kind, provider, only_in, _)| {
+                (*kind, *provider) == (context.kind, context.provider) && (only_in.is_none() || *only_in == binary)
+            });
             let index = match known {
-                Some((_, _, index)) => *index,
+                Some((.., index)) => *index,
                 None => {
                     let index = programs.len();
                     let program = lower_one(action.probe, context, index, environment, info, builder, diagnostics);
                     programs.push(program);
                     if !context.depends.get() {
-                        shared.push((context.kind, context.provider, index));
+                        let only_in = binary.filter(|_| context.depends_on_binary.get());
+                        shared.push((context.kind, context.provider, only_in, index));
                     }
                     index
                 }

@@ -22,6 +22,11 @@ pub fn join(a: &Type, b: &Type) -> Option<Type> {
             let to = if l == r || **r == Type::Void || is_named_by(r, l) { l.clone() } else { r.clone() };
             Some(Type::Pointer { to, space: if *ls == AddressSpace::Unknown { *rs } else { *ls } })
         }
+        (Type::Array { element: l, length }, Type::Array { element: r, length: other })
+            if length == other && fits(l, r) && fits(r, l) && l.size() == r.size() =>
+        {
+            join(l, r).map(|joined| Type::Array { element: joined.into(), length: *length })
+        }
         (Type::Pointer { .. }, Type::Integer { .. }) => Some(a.clone()),
         (Type::Integer { .. }, Type::Pointer { .. }) => Some(b.clone()),
         (Type::Tuple(l), Type::Tuple(r)) if l.len() == r.len() => {
@@ -121,6 +126,9 @@ pub fn fits(from: &Type, to: &Type) -> bool {
         (Type::Pointer { to: from, .. }, Type::Pointer { to, .. }) => {
             from == to || **from == Type::Void || **to == Type::Void || from.to_string() == to.to_string()
         }
+        (Type::Array { element: from, length }, Type::Array { element: to, length: wanted }) => {
+            length == wanted && from.size() == to.size() && fits(from, to)
+        }
         (Type::Bool, Type::Integer { .. }) | (Type::Integer { .. }, Type::Bool) => true,
         (Type::Pointer { .. }, Type::Integer { bits: 64, .. }) => true,
         (Type::String { capacity: from }, Type::String { capacity: to })
@@ -135,12 +143,29 @@ pub fn fits(from: &Type, to: &Type) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::StructType;
 
     #[test]
     fn integers_of_different_sign_meet_in_a_wider_signed_one() {
         assert_eq!(join(&Type::U32, &Type::I8), Some(Type::I64));
         assert_eq!(join(&Type::U8, &Type::I32), Some(Type::I32));
         assert_eq!(join(&Type::U64, &Type::I64), Some(Type::I64));
+    }
+
+    /// One of the two may know the structure by its name alone.
+    #[test]
+    fn arrays_of_pointers_meet_where_the_pointers_do() {
+        let pointer = |name: &str, size, space| {
+            let info = StructType { name: name.into(), size, fields: Vec::new() };
+            Type::pointer(Type::Struct(info.into()), space)
+        };
+        let array = |element, length| Type::Array { element: Arc::new(element), length };
+        let named = array(pointer("struct a", 0, AddressSpace::User), 2);
+        let whole = array(pointer("struct a", 8, AddressSpace::Unknown), 2);
+        assert!(fits(&named, &whole) && join(&named, &whole).is_some());
+        let other = array(pointer("struct b", 8, AddressSpace::Unknown), 2);
+        assert!(!fits(&named, &other) && join(&named, &other).is_none());
+        assert!(!fits(&array(Type::U32, 2), &array(Type::U32, 3)) && !fits(&array(Type::U32, 2), &array(Type::U8, 2)));
     }
 
     #[test]

@@ -45,7 +45,7 @@ pub const ENTRIES: &[Entry] = &[
         signatures: &["struct args"],
         documentation: "The arguments of the tracepoint or function, by name: `args.filename`.",
         example: "tracepoint:syscalls:sys_enter_openat { printf(\"%s\\n\", str(args.filename)); }",
-        probes: &["tracepoint", "rawtracepoint", "fentry", "fexit"],
+        probes: &["tracepoint", "rawtracepoint", "fentry", "fexit", "uprobe"],
         lower: Lower::Value(args),
         ..Entry::BASE
     },
@@ -121,6 +121,7 @@ fn args(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
     let info = match &probe.arguments {
         Arguments::Tracepoint(info) => info,
         Arguments::Words(info) => return lowerer.all_arguments(info, call.span),
+        Arguments::User(function) => return lowerer.user_arguments(function, call.span),
         _ => {
             let message = format!("args is not available in {}", probe.name);
             return Err(lowerer.error("no-arguments", call.span, message));

@@ -65,6 +65,9 @@ pub struct Arguments {
     /// Include this C header before the script
     #[arg(long = "include", value_name = "FILE", action = ArgAction::Append)]
     pub include_files: Vec<String>,
+    /// Look in this folder too for debug information that was stripped off programs
+    #[arg(long, value_name = "DIR[:DIR]", value_delimiter = ':', action = ArgAction::Append)]
+    pub debuginfo: Vec<PathBuf>,
     /// Do without kernel features: kprobe_multi, kprobe_session, uprobe_multi
     #[arg(long, value_name = "FEATURE", value_delimiter = ',', action = ArgAction::Append, value_parser = feature)]
     pub no_feature: Vec<String>,
@@ -122,7 +125,8 @@ impl Arguments {
     /// What `-l` lists.
     pub fn listing(&self) -> list::Arguments {
         let pattern = if self.programs.is_empty() { self.rest.first().cloned() } else { None };
-        list::Arguments { pattern, program: self.program(), pid: self.pid, verbose: self.verbose }
+        let debuginfo = self.debuginfo.clone();
+        list::Arguments { pattern, program: self.program(), pid: self.pid, verbose: self.verbose, debuginfo }
     }
 
     /// What compiling depends on.

@@ -1,9 +1,9 @@
 //! `probebook list` and `run -l`: the probes that a pattern matches, or those of a script.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::Args;
+use clap::{ArgAction, Args};
 use probebook_compiler::diagnostics::Sources;
 use probebook_runtime::{Session, SessionOptions};
 
@@ -27,6 +27,9 @@ pub struct Arguments {
     /// Show arguments of probes, and definitions of types
     #[arg(short = 'v', long)]
     pub verbose: bool,
+    /// Look in this folder too for debug information that was stripped off programs
+    #[arg(long, value_name = "DIR[:DIR]", value_delimiter = ':', action = ArgAction::Append)]
+    pub debuginfo: Vec<PathBuf>,
 }
 
 pub fn run(arguments: &Arguments) -> ExitCode {
@@ -34,6 +37,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
         Ok(session) => session,
         Err(error) => return super::fail(&super::no_session(&error)),
     };
+    session.system().user_files().set_debug_directories(arguments.debuginfo.clone());
     let listing = Listing { system: session.system(), pid: arguments.pid, verbose: arguments.verbose };
     let pattern = arguments.pattern.as_deref();
     let lines = match (&arguments.program, pattern) {

@@ -88,6 +88,7 @@ fn run_script(arguments: &Arguments) -> Result<u8, Failure> {
         show_tree(&sources, source)?;
     }
     let session = Session::new(SessionOptions::default())?;
+    session.system().user_files().set_debug_directories(arguments.debuginfo.clone());
     let script = Script {
         parameters: &parameters,
         named: &named,

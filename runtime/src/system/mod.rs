@@ -2,6 +2,7 @@
 
 mod btf;
 mod cpus;
+mod fields;
 mod files;
 mod kallsyms;
 mod kernel_info;

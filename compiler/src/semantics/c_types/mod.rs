@@ -19,7 +19,7 @@ mod tests;
 mod tree;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::diagnostics::{Diagnostic, Sources};
@@ -33,6 +33,9 @@ pub use ctype::{CType, Kind};
 /// How many macros may stand for one another.
 const LONGEST_CHAIN: u32 = 32;
 
+/// How many traced binaries are searched for types that other probes name.
+const MOST_BINARIES: usize = 32;
+
 /// What scripts have defined in C so far.
 #[derive(Clone, Debug, Default)]
 pub struct CTypes {
@@ -44,6 +47,9 @@ pub struct CTypes {
     constants: BTreeMap<String, (Arc<EnumType>, i64)>,
     typedefs: BTreeMap<String, CType>,
     macros: BTreeMap<String, Macro>,
+    /// Programs and libraries that scripts have traced: what their debug information names is known in
+    /// other probes and later cells too.
+    binaries: BTreeSet<PathBuf>,
 }
 
 #[derive(Clone, Debug)]
@@ -142,9 +148,20 @@ pub fn read(
 impl CTypes {
     /// A structure or union with its members, by `struct name` or `union name`.
     pub fn struct_type(&self, name: &str, info: &dyn KernelInfo) -> Option<Arc<StructType>> {
-        match self.structures.get(name) {
-            Some(structure) => Some(Arc::clone(&structure.info)),
-            None => info.struct_type(name),
+        let known = self.own_struct(name).or_else(|| info.struct_type(name));
+        known.or_else(|| self.binaries.iter().find_map(|path| info.user_struct(path, 0, name)))
+    }
+
+    /// A structure that scripts define themselves.
+    pub fn own_struct(&self, name: &str) -> Option<Arc<StructType>> {
+        self.structures.get(name).map(|structure| Arc::clone(&structure.info))
+    }
+
+    /// A binary is traced; its types count after the script's and the kernel's.
+    pub fn add_binary(&mut self, path: &Path) {
+        // A wildcard may stand for every library there is.
+        if self.binaries.len() < MOST_BINARIES && !self.binaries.contains(path) {
+            self.binaries.insert(path.to_owned());
         }
     }
 
@@ -155,15 +172,24 @@ impl CTypes {
 
     /// What a typedef, or a macro that names a type, stands for.
     pub fn typedef(&self, name: &str, info: &dyn KernelInfo) -> Option<Type> {
+        let known = self.own_typedef(name, info).or_else(|| info.typedef(name));
+        known.or_else(|| self.binaries.iter().find_map(|path| info.user_typedef(path, 0, name)))
+    }
+
+    /// A typedef or a macro that scripts define themselves.
+    pub fn own_typedef(&self, name: &str, info: &dyn KernelInfo) -> Option<Type> {
         let named = self.typedefs.get(name).cloned().or_else(|| reader::macro_type(self, info, name));
-        match named {
-            Some(named) => Some(named.ty),
-            None => info.typedef(name),
-        }
+        named.map(|named| named.ty)
     }
 
     pub fn enum_type(&self, name: &str, info: &dyn KernelInfo) -> Option<Arc<EnumType>> {
-        self.enums.get(name).cloned().or_else(|| info.enum_type(name))
+        let known = self.own_enum(name).or_else(|| info.enum_type(name));
+        known.or_else(|| self.binaries.iter().find_map(|path| info.user_enum(path, 0, name)))
+    }
+
+    /// An enumeration that scripts define themselves.
+    pub fn own_enum(&self, name: &str) -> Option<Arc<EnumType>> {
+        self.enums.get(name).cloned()
     }
 
     pub fn enum_constant(&self, name: &str, info: &dyn KernelInfo) -> Option<(Arc<EnumType>, i64)> {

@@ -218,7 +218,7 @@ impl Lowerer<'_> {
             TypeNameKind::Named(text) => self.named_type(text, name.span),
             TypeNameKind::Struct(text) => self.struct_type(&format!("struct {text}"), name.span),
             TypeNameKind::Union(text) => self.struct_type(&format!("union {text}"), name.span),
-            TypeNameKind::Enum(text) => match self.env.c_types.enum_type(text, self.info) {
+            TypeNameKind::Enum(text) => match self.find_enum(text) {
                 Some(info) => Ok(Type::Enum { info }),
                 None => Err(self.error("unknown-type", name.span, format!("there is no enum {text}"))),
             },
@@ -254,7 +254,7 @@ impl Lowerer<'_> {
     }
 
     fn pointee_struct(&mut self, name: String, span: Span) -> Lowered<Type> {
-        if self.env.c_types.is_declared(&name) && self.env.c_types.struct_type(&name, self.info).is_none() {
+        if self.env.c_types.is_declared(&name) && self.find_struct(&name).is_none() {
             return Ok(Type::Struct(Arc::new(StructType { name, size: 0, fields: Vec::new() })));
         }
         self.struct_type(&name, span)
@@ -266,7 +266,7 @@ impl Lowerer<'_> {
             TypeOrExpr::Type(name) => self.resolve_type(name),
             // A bare name in the place of a type is a type, if there is one of that name.
             TypeOrExpr::Expr(Expr { kind: ExprKind::Identifier(name), span, .. })
-                if builtin_type(name).or_else(|| self.env.c_types.typedef(name, self.info)).is_some() =>
+                if builtin_type(name).or_else(|| self.find_typedef(name)).is_some() =>
             {
                 self.named_type(name, *span)
             }
@@ -297,7 +297,7 @@ impl Lowerer<'_> {
         if let Some(ty) = builtin_type(name) {
             return Ok(ty);
         }
-        match self.env.c_types.typedef(name, self.info) {
+        match self.find_typedef(name) {
             Some(ty) => Ok(self.complete(&ty)),
             None => {
                 let diagnostic = Diagnostic::error("unknown-type", span, format!("there is no type {name}"))
@@ -308,7 +308,7 @@ impl Lowerer<'_> {
     }
 
     fn struct_type(&mut self, name: &str, span: Span) -> Lowered<Type> {
-        match self.env.c_types.struct_type(name, self.info) {
+        match self.find_struct(name) {
             Some(info) => Ok(Type::Struct(info)),
             None => {
                 let message = format!("there is no {name} in this script or in the kernel's type information");

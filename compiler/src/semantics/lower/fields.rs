@@ -61,7 +61,7 @@ impl Lowerer<'_> {
     /// The fields of a structure that was only named so far.
     pub fn complete(&self, ty: &Type) -> Type {
         match ty {
-            Type::Struct(info) if info.fields.is_empty() => match self.env.c_types.struct_type(&info.name, self.info) {
+            Type::Struct(info) if info.fields.is_empty() => match self.find_struct(&info.name) {
                 Some(info) => Type::Struct(info),
                 None => ty.clone(),
             },
@@ -131,6 +131,7 @@ impl Lowerer<'_> {
                 let address = Ir::convert(Conversion::ToInteger, Scalar::I64, Ir::Context);
                 self.member(Repr::Remote { address, space: AddressSpace::Kernel }, 1, &member, span)
             }
+            Arguments::User(function) if probe.provider == "uprobe" => self.user_argument(function, field, span),
             Arguments::Assumed => Ok(Operand::scalar(Type::U64, Ir::int(0), span)),
             Arguments::Words(info) => {
                 let member = self.find_field(info, field)?;

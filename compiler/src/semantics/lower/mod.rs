@@ -20,6 +20,7 @@ mod operators;
 mod statements;
 mod typeinfo;
 mod usdt;
+mod user_types;
 mod variables;
 mod warnings;
 

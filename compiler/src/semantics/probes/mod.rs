@@ -20,7 +20,7 @@ pub mod usdt_arguments;
 mod watchpoint;
 
 use std::cell::Cell;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::diagnostics::Diagnostic;
@@ -90,6 +90,8 @@ pub struct ProbeContext {
     /// Set when lowering used something that differs from probe to probe; otherwise all probes of
     /// an action share one program.
     pub depends: Cell<bool>,
+    /// Set when lowering used a type of the binary that the probe is in.
+    pub depends_on_binary: Cell<bool>,
 }
 
 /// What `args` and `argN` are.
@@ -109,11 +111,13 @@ pub enum Arguments {
 }
 
 /// The user function that a probe is at.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UserFunction {
     pub path: PathBuf,
     /// Empty if no function is known there.
     pub symbol: String,
+    /// Where the function starts; 0 if none is known.
+    pub address: u64,
     /// Bytes behind the function's start.
     pub offset: u64,
 }
@@ -139,6 +143,15 @@ pub fn words(name: &str, parameters: Vec<(String, Type)>) -> (Arc<StructType>, u
 }
 
 impl ProbeContext {
+    /// The binary that the probe is in, and an address in its code; of static probes any.
+    pub fn binary(&self) -> Option<(&Path, u64)> {
+        match &self.arguments {
+            Arguments::User(function) => Some((&function.path, function.address)),
+            Arguments::Usdt(site) => Some((&site.path, site.locations.first().map_or(0, |place| place.address))),
+            _ => None,
+        }
+    }
+
     pub fn new(kind: ProgramKind, provider: &'static str, name: String) -> ProbeContext {
         ProbeContext {
             kind,
@@ -150,6 +163,7 @@ impl ProbeContext {
             prints_to_file: false,
             needs_types: Cell::new(false),
             depends: Cell::new(false),
+            depends_on_binary: Cell::new(false),
         }
     }
 }

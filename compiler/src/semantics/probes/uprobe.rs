@@ -247,7 +247,8 @@ impl Lookup<'_> {
             }
             None if self.request.environment.allow_unsafe => {
                 let name = format!("{}:{path}:{address}", self.ty.name);
-                Ok(vec![self.expanded(name, String::new(), address, 0)])
+                let nowhere = UserFunction { path: self.binary.path.clone(), ..UserFunction::default() };
+                Ok(vec![self.expanded(name, nowhere, address)])
             }
             None => {
                 let message = format!("Could not resolve address: {path}:{address:#x}");
@@ -285,7 +286,13 @@ impl Lookup<'_> {
     fn at_symbol(&self, symbol: &UserSymbol, offset: u64) -> Expanded {
         let suffix = if offset > 0 { format!("+{offset}") } else { String::new() };
         let name = format!("{}:{}{suffix}", self.ty.name, self.shown(&symbol.name));
-        self.expanded(name, symbol.name.clone(), symbol.file_offset + offset, offset)
+        let function = UserFunction {
+            path: self.binary.path.clone(),
+            symbol: symbol.name.clone(),
+            address: symbol.address,
+            offset,
+        };
+        self.expanded(name, function, symbol.file_offset + offset)
     }
 
     /// `path:function`, `path:cpp:function`.
@@ -294,11 +301,11 @@ impl Lookup<'_> {
         format!("{}:{language}{function}", self.binary.path.display())
     }
 
-    fn expanded(&self, name: String, symbol: String, offset: u64, inside: u64) -> Expanded {
+    fn expanded(&self, name: String, function: UserFunction, offset: u64) -> Expanded {
         let mut context = ProbeContext::new(ProgramKind::Probe, self.ty.name, name);
         context.address_space = AddressSpace::User;
-        context.arguments =
-            Arguments::User(UserFunction { path: self.binary.path.clone(), symbol: symbol.clone(), offset: inside });
+        let symbol = function.symbol.clone();
+        context.arguments = Arguments::User(function);
         let path = self.binary.file.display().to_string();
         let attach = Attach::Uprobe { path, symbol, offset, returns: self.returns };
         Expanded { attach, context, span: self.request.point.span }

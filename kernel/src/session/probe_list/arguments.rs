@@ -1,7 +1,9 @@
 //! What a probe's arguments are, as C declares them.
 
-use probebook_compiler::kernel_info::KERNEL;
-use probebook_compiler::kernel_info::KernelInfo;
+use std::path::Path;
+
+use probebook_compiler::kernel_info::{KERNEL, KernelInfo};
+use probebook_compiler::user_info::{UserInfo, UserSymbol};
 use probebook_runtime::system::{Signature, System};
 
 use super::names::Listed;
@@ -16,6 +18,7 @@ pub fn of(system: &System, probe: &Listed) -> Vec<String> {
         "kprobe" => by_number(of_function(system, probe)),
         "fentry" => named(of_function(system, probe).map(|signature| Signature { returns: None, ..signature })),
         "fexit" => named(of_function(system, probe)),
+        "uprobe" => of_user_function(system, probe),
         "kretprobe" => match of_function(system, probe) {
             Some(signature) => vec![signature.returns.map_or("void".to_string(), |ty| format!("{ty} retval"))],
             None => Vec::new(),
@@ -27,6 +30,17 @@ pub fn of(system: &System, probe: &Listed) -> Vec<String> {
 /// A kernel function's, in its module's description.
 fn of_function(system: &System, probe: &Listed) -> Option<Signature> {
     system.module_btf(probe.target.as_deref().unwrap_or(KERNEL))?.signature(&probe.name)
+}
+
+/// A user function's, from its binary's debug information; nothing if there is none.
+fn of_user_function(system: &System, probe: &Listed) -> Vec<String> {
+    let path = Path::new(probe.target.as_deref().unwrap_or_default());
+    let Ok(binary) = system.user_binary(path) else { return Vec::new() };
+    let is_it = |symbol: &&UserSymbol| symbol.is_function && symbol.name == probe.name;
+    let Some(function) = binary.symbols.iter().find(is_it) else { return Vec::new() };
+    let Ok(prototype) = system.user_prototype(path, function.address) else { return Vec::new() };
+    let parameters = prototype.parameters.iter();
+    parameters.map(|parameter| format!("{} {}", parameter.c_type, parameter.name).trim_end().to_string()).collect()
 }
 
 fn named(signature: Option<Signature>) -> Vec<String> {

@@ -6,6 +6,7 @@ use probebook_compiler::types::{AddressSpace, EnumType, StructField, StructType,
 
 use super::Btf;
 use super::raw::{Record, kind};
+use crate::system::fields::field;
 
 /// `BTF_INT_SIGNED` and `BTF_INT_BOOL`.
 const SIGNED: u32 = 1;
@@ -160,18 +161,4 @@ fn integer(record: &Record<'_>) -> Type {
         size @ 9.. => Type::Array { element: Arc::new(Type::U64), length: size / 8 },
         size => Type::Integer { bits: (size * 8) as u8, signed: encoding & SIGNED != 0 },
     }
-}
-
-/// A bitfield is read as its whole storage unit, which lies where C puts it.
-fn field(name: &str, ty: Type, base: u32, bits: u32, width: u32) -> StructField {
-    let name = name.to_owned();
-    if width == 0 {
-        return StructField { name, offset: base + bits / 8, ty, bitfield: None, data_loc: false };
-    }
-    let unit = ty.size().max(1) * 8;
-    let start = bits / unit * unit;
-    // A packed bitfield may cross the border of its unit; then it starts at its own first byte.
-    let start = if bits - start + width > unit { bits / 8 * 8 } else { start };
-    let bitfield = Some(((bits - start) as u8, width as u8));
-    StructField { name, offset: base + start / 8, ty, bitfield, data_loc: false }
 }

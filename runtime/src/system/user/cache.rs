@@ -48,6 +48,11 @@ impl<T> Cache<T> {
         known.insert(path.to_owned(), Known { stamp, result: result.clone() });
         result
     }
+
+    /// Makes the next one who asks read the file again.
+    pub fn forget(&self, path: &Path) {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(path);
+    }
 }
 
 fn stamp(path: &Path) -> Result<Stamp, Unavailable> {

@@ -44,10 +44,13 @@ pub fn resolve(name: &str, pid: Option<u32>) -> Vec<PathBuf> {
     if found.is_empty() { library(&format!("lib{name}"), pid, root.as_deref()) } else { found }
 }
 
-/// Where a process's files are, if it has a root of its own.
+/// Where a process's files are, if it has a root of its own or sees other mounts.
 pub fn root_of(pid: u32) -> Option<PathBuf> {
     let link = PathBuf::from(format!("/proc/{pid}/root"));
-    let is_ours = fs::read_link(&link).is_ok_and(|target| target == Path::new("/")) && same_file(&link, Path::new("/"));
+    let has_our_root =
+        fs::read_link(&link).is_ok_and(|target| target == Path::new("/")) && same_file(&link, Path::new("/"));
+    let mounts = |process: &str| fs::read_link(format!("/proc/{process}/ns/mnt")).ok();
+    let is_ours = has_our_root && mounts(&pid.to_string()) == mounts("self");
     (!is_ours && link.exists()).then_some(link)
 }
 
@@ -62,9 +65,15 @@ fn same_file(left: &Path, right: &Path) -> bool {
 /// A path as a process with a root of its own sees it, seen from here.
 pub fn within(root: Option<&Path>, path: &str) -> PathBuf {
     match root {
-        Some(root) => root.join(path.trim_start_matches('/')),
+        Some(root) => shortest(root, root.join(path.trim_start_matches('/'))),
         None => PathBuf::from(path),
     }
+}
+
+/// A path below a process's root; without the root, where that is the same file from here.
+fn shortest(root: &Path, path: PathBuf) -> PathBuf {
+    let from_here = path.strip_prefix(root).ok().map(|rest| Path::new("/").join(rest));
+    from_here.filter(|from_here| same_file(from_here, &path)).unwrap_or(path)
 }
 
 /// Paths that match one with wildcards; without wildcards the path itself, if it is there. They stay
@@ -85,7 +94,10 @@ fn expand(pattern: &str, root: Option<&Path>) -> Vec<PathBuf> {
         }
     }
     found.retain(|path| path.is_file());
-    found
+    match root {
+        Some(root) => found.into_iter().map(|path| shortest(root, path)).collect(),
+        None => found,
+    }
 }
 
 fn children(directory: &Path, part: &OsStr) -> Vec<PathBuf> {

@@ -5,6 +5,7 @@ mod binary;
 mod boundary;
 mod cache;
 mod debug_files;
+mod dwarf;
 mod file;
 mod libraries;
 mod mapped;
@@ -15,18 +16,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use probebook_compiler::kernel_info::Unavailable;
-use probebook_compiler::types::StructType;
-use probebook_compiler::user_info::{Boundary, Parameter, UsdtProbe, UserBinary, UserInfo, UserSymbol};
+use probebook_compiler::types::{EnumType, StructType, Type};
+use probebook_compiler::user_info::{Boundary, UsdtProbe, UserBinary, UserInfo, UserPrototype, UserSymbol};
 
 use super::System;
 use cache::Cache;
 use debug_files::DebugFiles;
+use dwarf::{DebugInfo, Line};
 
 /// What was read of user programs in this session.
 #[derive(Default)]
 pub struct UserFiles {
     binaries: Cache<UserBinary>,
     usdt_probes: Cache<Vec<UsdtProbe>>,
+    debug_infos: Cache<DebugInfo>,
     debug_files: DebugFiles,
 }
 
@@ -34,6 +37,15 @@ impl UserFiles {
     /// Folders in which separate debug files are looked for first.
     pub fn set_debug_directories(&self, directories: Vec<PathBuf>) {
         self.debug_files.set_directories(directories);
+    }
+
+    /// A binary's debug information. That there is none is not remembered: it may be installed any time.
+    fn debug_info(&self, path: &Path) -> Result<Arc<DebugInfo>, Unavailable> {
+        let found = self.debug_infos.get(path, |path| DebugInfo::open(path, &self.debug_files));
+        if found.is_err() {
+            self.debug_infos.forget(path);
+        }
+        found
     }
 }
 
@@ -65,15 +77,28 @@ impl UserInfo for System {
         names::demangled(symbol)
     }
 
-    fn parameters(&self, path: &Path, _function: &str) -> Result<Vec<Parameter>, Unavailable> {
-        Err(Unavailable { reason: format!("no debuginfo found for {}", path.display()), remedy: None })
+    fn user_prototype(&self, path: &Path, address: u64) -> Result<Arc<UserPrototype>, Unavailable> {
+        let prototype = self.user.debug_info(path)?.prototype(address);
+        prototype.ok_or_else(|| Unavailable {
+            reason: format!("the debug information of {} does not describe this function", path.display()),
+            remedy: Some("read its arguments by number: arg0, arg1, …".into()),
+        })
     }
 
-    fn user_struct(&self, _path: &Path, _name: &str) -> Option<Arc<StructType>> {
-        None
+    fn user_struct(&self, path: &Path, near: u64, name: &str) -> Option<Arc<StructType>> {
+        self.user.debug_info(path).ok()?.structure(near, name)
     }
 
-    fn line_address(&self, path: &Path, _file: &str, _line: u64, _column: u64) -> Result<u64, Unavailable> {
-        Err(Unavailable { reason: format!("no debuginfo found for {}", path.display()), remedy: None })
+    fn user_typedef(&self, path: &Path, near: u64, name: &str) -> Option<Type> {
+        self.user.debug_info(path).ok()?.typedef(near, name)
+    }
+
+    fn user_enum(&self, path: &Path, near: u64, name: &str) -> Option<Arc<EnumType>> {
+        self.user.debug_info(path).ok()?.enumeration(near, name)
+    }
+
+    fn line_address(&self, path: &Path, file: &str, line: u64, column: u64) -> Result<u64, Unavailable> {
+        let found = self.user.debug_info(path)?.line(Line { file, line, column });
+        found.map_err(|reason| Unavailable { reason, remedy: None })
     }
 }

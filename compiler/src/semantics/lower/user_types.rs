@@ -1,0 +1,188 @@
+//! User functions: `args`, and types by name, from the debug information of the binary that a probe is in.
+
+use std::sync::Arc;
+
+use crate::diagnostics::Diagnostic;
+use crate::ir::{Expr as Ir, Op, Scalar, Stmt};
+use crate::semantics::arch::NATIVE;
+use crate::semantics::calling::{self, Place};
+use crate::semantics::nearest::nearest;
+use crate::semantics::probes::UserFunction;
+use crate::syntax::ast::{Ident, Span};
+use crate::types::{AddressSpace, EnumType, StructField, StructType, Type};
+use crate::user_info::{Parameter, UserPrototype};
+
+use super::{Lowered, Lowerer, Operand};
+
+impl Lowerer<'_> {
+    /// A structure by name: the script's own, the traced binary's, the kernel's.
+    pub fn find_struct(&self, name: &str) -> Option<Arc<StructType>> {
+        let own = self.env.c_types.own_struct(name).or_else(|| {
+            let (path, near) = self.probed_binary()?;
+            self.info.user_struct(path, near, name)
+        });
+        own.or_else(|| self.env.c_types.struct_type(name, self.info))
+    }
+
+    /// What a name without a keyword stands for.
+    pub fn find_typedef(&self, name: &str) -> Option<Type> {
+        let own = self.env.c_types.own_typedef(name, self.info).or_else(|| {
+            let (path, near) = self.probed_binary()?;
+            self.info.user_typedef(path, near, name)
+        });
+        own.or_else(|| self.env.c_types.typedef(name, self.info))
+    }
+
+    pub fn find_enum(&self, name: &str) -> Option<Arc<EnumType>> {
+        let own = self.env.c_types.own_enum(name).or_else(|| {
+            let (path, near) = self.probed_binary()?;
+            self.info.user_enum(path, near, name)
+        });
+        own.or_else(|| self.env.c_types.enum_type(name, self.info))
+    }
+
+    /// The binary that the probe is in; what is looked up there may be otherwise in another one.
+    fn probed_binary(&self) -> Option<(&std::path::Path, u64)> {
+        let binary = self.probe.binary()?;
+        self.probe.depends_on_binary.set(true);
+        Some(binary)
+    }
+
+    /// `args.name`
+    pub fn user_argument(&mut self, function: &UserFunction, field: &Ident, span: Span) -> Lowered<Operand> {
+        let prototype = self.user_prototype(function, span)?;
+        let mut places = prototype.parameters.iter().zip(calling::places(&NATIVE, &prototype));
+        match places.find(|(parameter, _)| parameter.name == field.name) {
+            Some((parameter, place)) => self.passed(parameter, &place, span),
+            None => Err(self.no_such_parameter(function, &prototype, field)),
+        }
+    }
+
+    /// All arguments that programs can see, as one structure.
+    pub fn user_arguments(&mut self, function: &UserFunction, span: Span) -> Lowered<Operand> {
+        let prototype = self.user_prototype(function, span)?;
+        let places = calling::places(&NATIVE, &prototype);
+        let visible = prototype.parameters.iter().zip(&places);
+        let visible: Vec<_> = visible.filter(|(it, place)| it.ty != Type::Void && **place != Place::Hidden).collect();
+        let mut info = StructType { name: self.probe.name.clone(), size: 0, fields: Vec::new() };
+        for (parameter, _) in &visible {
+            let (name, ty) = (parameter.name.clone(), self.complete(&parameter.ty));
+            let offset = info.size;
+            info.size += ty.size().max(1).next_multiple_of(8);
+            info.fields.push(StructField { name, offset, ty, bitfield: None, data_loc: false });
+        }
+        let slot = Ir::Slot(self.new_slot(info.size.max(8), 8));
+        self.emit(Stmt::Zero { to: slot.clone(), size: info.size, align: 8 });
+        for ((parameter, place), field) in visible.into_iter().zip(&info.fields) {
+            let value = self.passed(parameter, place, span)?;
+            self.store(slot.clone().offset(field.offset), &value, &field.ty)?;
+        }
+        Ok(Operand::memory(Type::Struct(info.into()), slot, span))
+    }
+
+    fn user_prototype(&mut self, function: &UserFunction, span: Span) -> Lowered<Arc<UserPrototype>> {
+        self.probe.depends.set(true);
+        if function.offset > 0 {
+            let message = format!(
+                "args holds what {} was called with only at its start: {} bytes behind it registers may hold other values",
+                function.symbol, function.offset
+            );
+            self.warn(Diagnostic::warning("arguments-moved", span, message));
+        }
+        match self.info.user_prototype(&function.path, function.address) {
+            Ok(prototype) => Ok(prototype),
+            Err(error) => {
+                let diagnostic = Diagnostic::error("no-arguments", span, error.reason);
+                Err(self.report(match error.remedy {
+                    Some(remedy) => diagnostic.hint(remedy),
+                    None => diagnostic,
+                }))
+            }
+        }
+    }
+
+    fn no_such_parameter(
+        &mut self,
+        function: &UserFunction,
+        prototype: &UserPrototype,
+        field: &Ident,
+    ) -> super::Reported {
+        let message = format!("Can't find function parameter {}", field.name);
+        let diagnostic = Diagnostic::error("no-such-argument", field.span, message);
+        let names: Vec<&str> = prototype.parameters.iter().map(|parameter| parameter.name.as_str()).collect();
+        self.report(match nearest(&field.name, names.iter().copied()) {
+            Some(near) => diagnostic.hint(format!("did you mean {near}?")),
+            None if names.is_empty() => diagnostic.hint(format!("{} has no parameters", function.symbol)),
+            None => diagnostic.hint(format!("the parameters of {} are {}", function.symbol, names.join(", "))),
+        })
+    }
+
+    fn passed(&mut self, parameter: &Parameter, place: &Place, span: Span) -> Lowered<Operand> {
+        let ty = self.complete(&parameter.ty);
+        if ty == Type::Void || *place == Place::Hidden {
+            let message = format!(
+                "'{}' ({}) is passed as a floating-point number or a type that the language does not have",
+                parameter.name, parameter.c_type
+            );
+            return Err(self.error("unsupported-type", span, message));
+        }
+        match place {
+            Place::Registers(registers) if ty.is_scalar() => {
+                let value = self.register_word(registers.first().copied().unwrap_or(0));
+                Ok(self.user_scalar(ty, value, span))
+            }
+            Place::Registers(registers) => self.in_registers(ty, registers, span),
+            Place::Stack(_) | Place::Behind(_) | Place::Hidden => {
+                let address = self.address_in(place);
+                self.place(ty, address, AddressSpace::User, span)
+            }
+        }
+    }
+
+    /// Registers hold more than narrow values: what is above them is not defined.
+    fn user_scalar(&mut self, ty: Type, value: Ir, span: Span) -> Operand {
+        let value = match &ty {
+            Type::Bool => self.bind(Scalar::I64, Ir::binary(Op::And, value, Ir::int(1))),
+            Type::Integer { .. } | Type::Enum { .. } => self.narrow(&ty, value),
+            _ => value,
+        };
+        Operand::scalar(ty, value, span)
+    }
+
+    /// A structure that is passed in one register or two.
+    fn in_registers(&mut self, ty: Type, registers: &[u32], span: Span) -> Lowered<Operand> {
+        let size = ty.size().max(registers.len() as u32 * 8).max(8);
+        let slot = Ir::Slot(self.new_slot(size, 8));
+        for (index, register) in registers.iter().enumerate() {
+            let value = self.register_word(*register);
+            let address = slot.clone().offset(index as u32 * 8);
+            self.emit(Stmt::Store { ty: Scalar::I64, address, value });
+        }
+        Ok(Operand::memory(ty, slot, span))
+    }
+
+    fn register_word(&mut self, offset: u32) -> Ir {
+        self.bind(Scalar::I64, Ir::load(Scalar::I64, Ir::Context.offset(offset)))
+    }
+
+    /// The address of what is not in registers itself.
+    fn address_in(&mut self, place: &Place) -> Ir {
+        match place {
+            Place::Stack(above) => {
+                let stack = NATIVE.offsets.iter().find(|(name, _)| *name == "sp").map_or(0, |(_, offset)| *offset);
+                let pointer = self.register_word(stack);
+                self.bind(Scalar::I64, Ir::binary(Op::Add, pointer, Ir::int(i64::from(*above))))
+            }
+            Place::Behind(inner) => match &**inner {
+                Place::Registers(registers) => self.register_word(registers.first().copied().unwrap_or(0)),
+                elsewhere => {
+                    let address = self.address_in(elsewhere);
+                    let slot = Ir::Slot(self.new_slot(8, 8));
+                    self.probe_read(slot.clone(), 8, address, AddressSpace::User);
+                    self.load_scalar(&Type::U64, slot)
+                }
+            },
+            Place::Registers(_) | Place::Hidden => Ir::int(0),
+        }
+    }
+}
