@@ -17,8 +17,6 @@ pub struct FakeKernel {
     pub usdt: Vec<UsdtProbe>,
     /// Every binary's functions.
     pub symbols: Vec<UserSymbol>,
-    /// Every function's parameters.
-    pub parameters: Vec<Parameter>,
     /// Module and name of the kernel's functions.
     pub functions: Vec<(String, String)>,
     pub kprobe_sessions: bool,
