@@ -129,6 +129,11 @@ pub enum Stmt {
         value: Var,
         body: Vec<Stmt>,
     },
+    /// A part of a long program, in a function of its own. It runs where it stands; Return means what it
+    /// says. Made by the `division` pass.
+    Apart {
+        body: Vec<Stmt>,
+    },
     Break,
     Continue,
     /// Ends the program (not only a loop's callback).

@@ -116,6 +116,7 @@ fn statement(f: &mut Formatter<'_>, stmt: &Stmt, depth: usize) -> fmt::Result {
         Stmt::ForEach { map, key, value, body } => {
             nested(f, format_args!("for ({key}, {value}) in {map}"), body, depth)
         }
+        Stmt::Apart { body } => nested(f, format_args!("apart"), body, depth),
         Stmt::Break => f.write_str("break\n"),
         Stmt::Continue => f.write_str("continue\n"),
         Stmt::Return(None) => f.write_str("return\n"),

@@ -132,6 +132,7 @@ pub fn analyse(request: &Request) -> Result<Analysed, Vec<Diagnostic>> {
     let c_types = std::mem::take(&mut environment.c_types);
     let Analysis { mut module, mut builder, probes, mut warnings } = analysis;
     warnings.splice(0..0, c_warnings);
+    codegen::divide(&mut module);
     let scratch = codegen::place_slots(&mut module);
     if scratch > 0 {
         builder.scratch(&mut module, scratch, request.info.possible_cpus());
@@ -248,15 +249,23 @@ mod tests {
 
     /// Jumps across so many instructions end LLVM, and with it the process, if nothing is done.
     #[test]
-    fn an_action_that_is_too_long_for_short_jumps_is_refused_or_given_long_ones() {
+    fn a_loop_that_is_too_long_for_short_jumps_is_refused_or_given_long_ones() {
         use codegen::{Cpu, Options};
-        let text = format!("begin {{ {} }}", "printf(\"%d\\n\", pid);".repeat(2500));
+        let looped = |times| format!("begin {{ while (rand) {{ {} }} }}", "printf(\"%d\\n\", pid);".repeat(times));
+        let text = looped(2500);
         let long = compile_for(Options { cpu: Cpu::V3, newest: Cpu::V4 }, &text);
         assert!(long.is_ok_and(|compiled| compiled.plan.object.len() > 32_000 * 8));
         let short = compile_for(Options { cpu: Cpu::V3, newest: Cpu::V3 }, &text).err().unwrap_or_default();
         assert_eq!(short.first().map(|error| error.id), Some("code-generation"));
-        let text = format!("begin {{ {} }}", "printf(\"%d\\n\", pid);".repeat(500));
-        assert!(compile_for(Options { cpu: Cpu::V3, newest: Cpu::V3 }, &text).is_ok());
+        assert!(compile_for(Options { cpu: Cpu::V3, newest: Cpu::V3 }, &looped(500)).is_ok());
+    }
+
+    #[test]
+    fn long_actions_are_divided_so_that_short_jumps_do() {
+        use codegen::{Cpu, Options};
+        let text = format!("begin {{ {} }}", "printf(\"%d\\n\", pid);".repeat(2500));
+        let long = compile_for(Options { cpu: Cpu::V3, newest: Cpu::V3 }, &text);
+        assert!(long.is_ok_and(|compiled| compiled.plan.object.len() > 32_000 * 8));
     }
 
     /// Pieces of which scripts are made, sensible or not.

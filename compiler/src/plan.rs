@@ -37,8 +37,10 @@ pub struct Plan {
 /// One BPF program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProgramPlan {
-    /// The function's symbol in the object.
+    /// What the program is called.
     pub symbol: String,
+    /// The function's symbol in the object: programs that do the same share one.
+    pub code: String,
     /// The ELF section that holds it.
     pub section: String,
     pub kind: ProgramKind,

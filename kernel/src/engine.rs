@@ -3,6 +3,7 @@
 use std::mem;
 use std::path::PathBuf;
 use std::sync::LazyLock;
+use std::time::{Duration, Instant};
 
 use probebook_compiler::codegen::{Cache, Cpu, Options};
 use probebook_compiler::diagnostics::{Diagnostic, Sources};
@@ -118,6 +119,26 @@ pub fn compile_and_prepare(
             let maps = maps.and_then(|thread| thread.join().ok().flatten());
             Ok((compiled, maps))
         })
+    })
+}
+
+/// How long the steps of a compilation took.
+#[derive(Clone, Copy, Debug)]
+pub struct CompileTimes {
+    /// From text to typed programs.
+    pub front_end: Duration,
+    pub whole: Duration,
+}
+
+/// Compiles a script as if it were the first time, and takes the time.
+pub fn time_compilation(session: &Session, script: &Script) -> Result<CompileTimes, Vec<Diagnostic>> {
+    let script = Script { cache: &Cache::default(), ..*script };
+    with_request(session, &script, |request| {
+        let begun = Instant::now();
+        let analysed = pipeline::analyse(request)?;
+        let front_end = begun.elapsed();
+        analysed.generate(request)?;
+        Ok(CompileTimes { front_end, whole: begun.elapsed() })
     })
 }
 

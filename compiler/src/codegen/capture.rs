@@ -5,7 +5,8 @@
 //! more than one of these functions uses, and nothing else: variables, slots, the context, the
 //! scratch pointer, and how a `return` inside a callback reaches the main program.
 //!
-//! A *region* is the main program (0) or the body of a loop that becomes a callback.
+//! A *region* is the main program (0), the body of a loop that becomes a callback, or a part of a long program
+//! that has a function of its own ([`Stmt::Apart`]).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -24,10 +25,15 @@ pub(super) struct Captures {
     regions: HashMap<*const Stmt, usize>,
     /// In which region each variable lives that is not in the frame.
     pub homes: BTreeMap<Var, usize>,
+    /// Those of them that one statement sets, before whatever reads them: they need no memory, their value has
+    /// a name of its own.
+    pub named: HashSet<Var>,
     /// Offsets of captured variables in the frame.
     pub vars: BTreeMap<Var, u32>,
     /// Offsets of captured slots in the frame.
     pub slots: BTreeMap<Slot, u32>,
+    /// The part of the program that each region belongs to: 0, or a region that [`Stmt::Apart`] makes.
+    pub parts: Vec<usize>,
     /// The callback that alone uses a slot, and has it on its own stack. Left in the frame, its contents
     /// would differ from run to run, and the verifier would follow the callback once for each difference.
     pub slot_homes: BTreeMap<Slot, usize>,
@@ -50,12 +56,22 @@ impl Captures {
     pub fn region(&self, stmt: &Stmt) -> Option<usize> {
         self.regions.get(&std::ptr::from_ref(stmt)).copied()
     }
+
+    pub fn has_parts(&self) -> bool {
+        self.parts.iter().any(|part| *part != MAIN)
+    }
+
+    /// The part that alone uses a slot, 0 if there is no such.
+    pub fn part_of(&self, slot: Slot) -> usize {
+        let home = self.slot_homes.get(&slot).copied().unwrap_or(MAIN);
+        self.parts.get(home).copied().unwrap_or(MAIN)
+    }
 }
 
 /// Finds the regions of `program` and lays out its frame. Slots that lie in scratch memory need
 /// only the scratch pointer there.
 pub(super) fn analyse(program: &Program) -> Captures {
-    let mut survey = Survey::default();
+    let mut survey = Survey { parts: vec![MAIN], ..Survey::default() };
     survey.block(&program.body, MAIN, &mut Assigned::default());
     survey.layout(program)
 }
@@ -64,15 +80,25 @@ pub(super) fn analyse(program: &Program) -> Captures {
 /// so that no branch copies all of them: programs may have thousands of both.
 #[derive(Default)]
 struct Assigned {
-    vars: HashSet<Var>,
+    /// By the variable's number.
+    set: Vec<bool>,
     order: Vec<Var>,
 }
 
 impl Assigned {
     fn insert(&mut self, var: Var) {
-        if self.vars.insert(var) {
+        let index = var.0 as usize;
+        if index >= self.set.len() {
+            self.set.resize(index + 1, false);
+        }
+        if let Some(set) = self.set.get_mut(index).filter(|set| !**set) {
+            *set = true;
             self.order.push(var);
         }
+    }
+
+    fn contains(&self, var: Var) -> bool {
+        self.set.get(var.0 as usize).copied().unwrap_or(false)
     }
 
     /// Runs `walk`, and takes back what it adds: returned with the walk's result.
@@ -80,9 +106,11 @@ impl Assigned {
         let before = self.order.len();
         let result = walk(self);
         let added = self.order.split_off(before);
-        added.iter().for_each(|var| {
-            self.vars.remove(var);
-        });
+        for var in &added {
+            if let Some(set) = self.set.get_mut(var.0 as usize) {
+                *set = false;
+            }
+        }
         (result, added)
     }
 }
@@ -100,6 +128,11 @@ struct Survey {
     /// Variables read in a callback that this run of it may not have set: they keep a value from
     /// one run to the next.
     carried: BTreeSet<Var>,
+    /// Variables that several statements set, or that are read where they may not be set.
+    vague: HashSet<Var>,
+    set_once: HashSet<Var>,
+    /// As [`Captures::parts`].
+    parts: Vec<usize>,
     /// The regions that use each slot.
     slots: BTreeMap<Slot, BTreeSet<usize>>,
     context: bool,
@@ -122,6 +155,11 @@ impl Survey {
     /// The same for one statement.
     fn statement(&mut self, stmt: &Stmt, region: usize, set: &mut Assigned) -> bool {
         walk::expressions(stmt, |expr| self.reads(expr, region, set));
+        if let Stmt::Set(_, value) | Stmt::Store { value, .. } = stmt
+            && self.parts.get(region) != Some(&MAIN)
+        {
+            self.keeps_addresses(value);
+        }
         match stmt {
             Stmt::Set(var, _) => self.sets(*var, region, set),
             Stmt::If { then, otherwise, .. } => return self.branches(then, otherwise, region, set),
@@ -129,6 +167,14 @@ impl Survey {
                 set.apart(|set| self.block(body, region, set));
             }
             Stmt::Range { .. } | Stmt::ForEach { .. } => self.repeats(stmt, region, set),
+            Stmt::Apart { body } => {
+                let inner = self.enter(stmt, region);
+                if let Some(part) = self.parts.last_mut() {
+                    *part = inner;
+                }
+                // It runs once, in its place: what is set before it is set in it, and the other way round.
+                return self.block(body, inner, set);
+            }
             Stmt::Return(_) => self.returned |= region != MAIN,
             _ => {}
         }
@@ -172,6 +218,7 @@ impl Survey {
     /// The new region of a loop that calls back.
     fn enter(&mut self, stmt: &Stmt, region: usize) -> usize {
         self.parents.push(region);
+        self.parts.push(self.parts.get(region).copied().unwrap_or(MAIN));
         let inner = self.parents.len();
         self.captures.regions.insert(std::ptr::from_ref(stmt), inner);
         if matches!(stmt, Stmt::Range { start, .. } if !matches!(start, Expr::Const { .. })) {
@@ -182,6 +229,9 @@ impl Survey {
 
     fn sets(&mut self, var: Var, region: usize, set: &mut Assigned) {
         self.var_regions.entry(var).or_default().insert(region);
+        if !self.set_once.insert(var) {
+            self.vague.insert(var);
+        }
         set.insert(var);
         let mut around = region;
         while around != MAIN {
@@ -194,8 +244,11 @@ impl Survey {
         walk::nodes(expr, &mut |node| match node {
             Expr::Var(var) => {
                 self.var_regions.entry(*var).or_default().insert(region);
-                if region != MAIN && !set.vars.contains(var) {
-                    self.carried.insert(*var);
+                if !set.contains(*var) {
+                    self.vague.insert(*var);
+                    if !self.runs_once(region) {
+                        self.carried.insert(*var);
+                    }
                 }
             }
             Expr::Slot(slot) => {
@@ -204,6 +257,26 @@ impl Survey {
             Expr::Context => self.context |= region != MAIN,
             _ => {}
         });
+    }
+
+    /// A slot whose address is kept may be used when the part that it is of has ended: it is the whole program's.
+    fn keeps_addresses(&mut self, value: &Expr) {
+        match value {
+            Expr::Slot(slot) => _ = self.slots.entry(*slot).or_default().insert(MAIN),
+            Expr::Offset { base: operand, .. } | Expr::Convert { value: operand, .. } | Expr::Opaque(operand) => {
+                self.keeps_addresses(operand);
+            }
+            Expr::Binary { left: first, right: second, .. } | Expr::Select { then: first, otherwise: second, .. } => {
+                self.keeps_addresses(first);
+                self.keeps_addresses(second);
+            }
+            _ => {}
+        }
+    }
+
+    /// The main program and its parts.
+    fn runs_once(&self, region: usize) -> bool {
+        self.parts.get(region) == Some(&region)
     }
 
     fn layout(self, program: &Program) -> Captures {
@@ -218,12 +291,16 @@ impl Survey {
             match regions.first() {
                 Some(home) if regions.len() == 1 && !self.carried.contains(&var) => {
                     captures.homes.insert(var, *home);
+                    if !self.vague.contains(&var) {
+                        captures.named.insert(var);
+                    }
                 }
                 _ => {
                     captures.vars.insert(var, take(WORD));
                 }
             }
         }
+        captures.parts = self.parts;
         captures.changed = self.changed;
         for changed in captures.changed.values_mut() {
             changed.retain(|var| captures.vars.contains_key(var));
@@ -254,7 +331,7 @@ impl Survey {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ir::{Scalar, SlotInfo};
+    use crate::ir::{Conversion, Scalar, SlotInfo};
     use crate::plan::ProgramKind;
 
     fn program(body: Vec<Stmt>) -> Program {
@@ -294,6 +371,46 @@ mod tests {
         assert_eq!(captures.vars.keys().collect::<Vec<_>>(), [&Var(0)]);
         assert_eq!(captures.homes, BTreeMap::from([(Var(1), 0), (Var(2), 1), (Var(3), 1)]));
         assert_eq!(captures.frame_size, 8);
+    }
+
+    #[test]
+    fn what_is_set_once_before_it_is_read_needs_no_memory() {
+        let read = |var: u32| Stmt::Evaluate(Expr::Var(Var(var)));
+        let program = program(vec![
+            Stmt::Set(Var(0), constant(1)),
+            Stmt::If {
+                condition: Expr::Const { ty: Scalar::Bool, value: 1 },
+                then: vec![Stmt::Set(Var(1), constant(1)), read(0), Stmt::Set(Var(2), constant(1))],
+                otherwise: vec![Stmt::Set(Var(2), constant(2))],
+            },
+            read(1),
+            read(2),
+            Stmt::Loop { body: vec![Stmt::Set(Var(3), constant(1)), read(3), Stmt::Break] },
+        ]);
+        assert_eq!(analyse(&program).named, HashSet::from([Var(0), Var(3)]));
+    }
+
+    #[test]
+    fn parts_share_what_both_use_and_nothing_else() {
+        let part = |stmts| Stmt::Apart { body: stmts };
+        let program = program(vec![
+            part(vec![Stmt::Set(Var(0), constant(1)), Stmt::Set(Var(1), constant(1))]),
+            part(vec![Stmt::Evaluate(Expr::Var(Var(0))), Stmt::Evaluate(Expr::Slot(Slot(0)))]),
+        ]);
+        let captures = analyse(&program);
+        assert_eq!(captures.vars.keys().collect::<Vec<_>>(), [&Var(0)]);
+        assert_eq!(captures.homes, BTreeMap::from([(Var(1), 1)]));
+        assert_eq!((captures.part_of(Slot(0)), captures.part_of(Slot(1))), (2, 0));
+    }
+
+    #[test]
+    fn a_slot_whose_address_is_kept_outlives_the_part() {
+        let keep =
+            |slot| Stmt::Set(Var(slot), Expr::convert(Conversion::ToInteger, Scalar::I64, Expr::Slot(Slot(slot))));
+        let read = Stmt::Evaluate(Expr::load(Scalar::I64, Expr::Slot(Slot(1))));
+        let captures = analyse(&program(vec![Stmt::Apart { body: vec![keep(0), read] }]));
+        assert_eq!((captures.part_of(Slot(0)), captures.part_of(Slot(1))), (0, 1));
+        assert_eq!(captures.slots.keys().collect::<Vec<_>>(), [&Slot(0)]);
     }
 
     #[test]

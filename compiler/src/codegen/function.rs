@@ -44,6 +44,8 @@ pub(super) struct Function<'e, 'ctx, 'a> {
     /// The registers that a called function's arguments go to.
     arguments: Vec<Var>,
     vars: HashMap<Var, PointerValue<'ctx>>,
+    /// What variables hold that need no memory.
+    values: HashMap<Var, BasicValueEnum<'ctx>>,
     slots: HashMap<Slot, PointerValue<'ctx>>,
     /// The plain loops around the current statement, innermost last.
     pub jumps: Vec<Jumps<'ctx>>,
@@ -130,6 +132,7 @@ impl<'e, 'ctx, 'a> Function<'e, 'ctx, 'a> {
             scratch: None,
             arguments: Vec::new(),
             vars: HashMap::new(),
+            values: HashMap::new(),
             slots: HashMap::new(),
             jumps: Vec::new(),
             span,
@@ -150,7 +153,7 @@ impl<'e, 'ctx, 'a> Function<'e, 'ctx, 'a> {
     /// Variables of this function alone; LLVM promotes them to registers.
     fn allocate_vars(&mut self) -> Result<()> {
         for (var, home) in &self.shared.captures.homes {
-            if *home == self.region {
+            if *home == self.region && !self.shared.captures.named.contains(var) {
                 let ty = self.shared.unit.types.memory(self.var_type(*var)?);
                 self.vars.insert(*var, self.builder.build_alloca(ty, "")?);
             }
@@ -246,6 +249,9 @@ impl<'e, 'ctx, 'a> Function<'e, 'ctx, 'a> {
 
     pub fn read_var(&self, var: Var) -> Result<BasicValueEnum<'ctx>> {
         let ty = self.var_type(var)?;
+        if let Some(value) = self.values.get(&var) {
+            return Ok(*value);
+        }
         match (self.vars.get(&var), self.shared.captures.vars.get(&var)) {
             (Some(memory), _) => self.load(*memory, ty),
             (None, Some(offset)) => {
@@ -264,10 +270,14 @@ impl<'e, 'ctx, 'a> Function<'e, 'ctx, 'a> {
     }
 
     /// A captured integer fills its word, so that the verifier keeps track of its bounds.
-    pub fn write_var(&self, var: Var, value: BasicValueEnum<'ctx>) -> Result<()> {
+    pub fn write_var(&mut self, var: Var, value: BasicValueEnum<'ctx>) -> Result<()> {
         let types = &self.shared.unit.types;
         if value.get_type() != types.register(self.var_type(var)?) {
             return Err(CodegenError::malformed(format!("variable {} is set to a value of another type", var.0)));
+        }
+        if self.shared.captures.named.contains(&var) {
+            self.values.insert(var, value);
+            return Ok(());
         }
         match (self.vars.get(&var), self.shared.captures.vars.get(&var)) {
             (Some(memory), _) => self.store(*memory, value),

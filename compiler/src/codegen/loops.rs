@@ -1,4 +1,5 @@
-//! Statements that repeat: unrolled, or through helpers that call a function back.
+//! Statements that repeat: unrolled, or through helpers that call a function back. And parts of long programs,
+//! whose functions are like those.
 //!
 //! A callback gets the address of the program's frame ([`capture`](super::capture)). It returns 0
 //! to go on and 1 to stop. `return` stops every loop around it: it leaves a note in the frame, and
@@ -32,7 +33,7 @@ impl<'ctx, 'a> Function<'_, 'ctx, 'a> {
         }
         let count = self.trip_count(first, end)?;
         let types = &self.shared.unit.types;
-        let callback = self.declare_callback(region, &[types.i64.into(), types.pointer.into()]);
+        let callback = self.declare_callback("loop", region, &[types.i64.into(), types.pointer.into()]);
         self.emit_callback(callback, region, &["index", "frame"], body, |function| {
             let first = match function.shared.captures.starts.get(&region) {
                 Some(offset) => function.load(function.frame_field(*offset)?, Scalar::I64)?.into_int_value(),
@@ -62,12 +63,21 @@ impl<'ctx, 'a> Function<'_, 'ctx, 'a> {
     pub fn for_each(&mut self, stmt: &'a Stmt) -> Result<()> {
         let Stmt::ForEach { map, key, value, body } = stmt else { return Ok(()) };
         let region = self.region_of(stmt)?;
-        let callback = self.declare_callback(region, &[self.shared.unit.types.pointer.into(); 4]);
+        let callback = self.declare_callback("loop", region, &[self.shared.unit.types.pointer.into(); 4]);
         self.emit_callback(callback, region, &["map", "key", "value", "frame"], body, |function| {
             function.write_var(*key, function.parameter(1)?)?;
             function.write_var(*value, function.parameter(2)?)
         })?;
         self.call_for_each(*map, callback)?;
+        self.pass_return_on(body)
+    }
+
+    /// A part of a long program: its function is called once, here.
+    pub fn apart(&mut self, stmt: &'a Stmt, body: &'a [Stmt]) -> Result<()> {
+        let region = self.region_of(stmt)?;
+        let part = self.declare_callback("part", region, &[self.shared.unit.types.pointer.into()]);
+        self.emit_callback(part, region, &["frame"], body, |_| Ok(()))?;
+        self.builder.build_call(part, &[self.frame_or_null().into()], "")?;
         self.pass_return_on(body)
     }
 
@@ -127,8 +137,13 @@ impl<'ctx, 'a> Function<'_, 'ctx, 'a> {
         self.frame.unwrap_or_else(|| self.shared.unit.types.pointer.const_null())
     }
 
-    fn declare_callback(&self, region: usize, parameters: &[BasicMetadataTypeEnum<'ctx>]) -> FunctionValue<'ctx> {
-        let name = format!("{}_loop{region}", self.shared.program.symbol);
+    fn declare_callback(
+        &self,
+        what: &str,
+        region: usize,
+        parameters: &[BasicMetadataTypeEnum<'ctx>],
+    ) -> FunctionValue<'ctx> {
+        let name = format!("{}_{what}{region}", self.shared.program.symbol);
         let signature = self.shared.unit.types.i64.fn_type(parameters, false);
         self.shared.unit.function(&name, signature, Linkage::Internal)
     }
@@ -165,6 +180,9 @@ impl<'ctx, 'a> Function<'_, 'ctx, 'a> {
     /// It follows a callback again and again until the stack no longer changes; a counter whose
     /// value it knew would differ each time.
     fn forget_changes(&self) -> Result<()> {
+        if self.shared.captures.parts.get(self.region) == Some(&self.region) {
+            return Ok(());
+        }
         let changed = self.shared.captures.changed.get(&self.region);
         for var in changed.into_iter().flatten() {
             let offset = self.shared.captures.vars.get(var);

@@ -11,6 +11,7 @@ mod backend;
 mod cache;
 mod capture;
 mod debug;
+mod division;
 mod expression;
 mod function;
 mod loops;
@@ -30,6 +31,7 @@ use crate::plan::{ProgramKind, ProgramPlan};
 use crate::syntax::ast::Span;
 
 pub use cache::Cache;
+pub use division::divide;
 pub use slots::place_slots;
 
 /// The version of the BPF instruction set.
@@ -108,45 +110,34 @@ type Result<T, E = CodegenError> = std::result::Result<T, E>;
 /// [`CodegenErrorKind::Malformed`] if types or jumps do not fit together;
 /// [`CodegenErrorKind::Backend`] if LLVM rejects the program, or a function is too long for it.
 pub fn generate(module: &Module, sources: &Sources, options: &Options) -> Result<Object> {
-    let in_reach = |optimised: &inkwell::module::Module| options.cpu == Cpu::V4 || size::surely_in_reach(optimised);
-    if let Some(object) = translate(module, sources, options.cpu, in_reach)? {
-        return Ok(object);
-    }
-    // Jumps of version 4 reach anywhere.
-    let large = translate(module, sources, Cpu::V4, |_| true)?;
-    let large = match large {
-        Some(object) if options.newest != Cpu::V4 && size::fits_version_3(&object.elf)? => {
-            translate(module, sources, options.cpu, |_| true)?
-        }
-        other => other.filter(|_| options.newest == Cpu::V4),
-    };
-    large.ok_or_else(|| {
-        let span = module.programs.iter().max_by_key(|program| program.body.len());
-        let span = span.and_then(|program| walk::first_span(&program.body));
-        let message = "this action is too long for the instructions of a kernel before Linux 6.6";
-        CodegenError { span, ..CodegenError::backend(message) }
-    })
-}
-
-/// `None` if the optimised module is not `acceptable`.
-fn translate(
-    module: &Module,
-    sources: &Sources,
-    cpu: Cpu,
-    acceptable: impl Fn(&inkwell::module::Module<'_>) -> bool,
-) -> Result<Option<Object>> {
     let context = Context::create();
     let errors = backend::ErrorLog::attach(&context);
-    let target = backend::Target::get(cpu)?;
-    let unit = unit::Unit::new(&context, target.new_module(&context), module, sources, cpu);
+    let target = backend::Target::get(options.cpu)?;
+    let unit = unit::Unit::new(&context, target.new_module(&context), module, sources, options.cpu);
     let programs = unit.emit()?;
     let translated = unit.finish();
     target.optimise(&translated)?;
-    if !acceptable(&translated) {
-        return Ok(None);
+    let emit = |target: &backend::Target, optimised: &_| {
+        target.emit(optimised, &errors).map_err(|error| locate(error, module))
+    };
+    if options.cpu == Cpu::V4 || size::surely_in_reach(&translated) {
+        return Ok(Object { elf: emit(&target, &translated)?, programs });
     }
-    let elf = target.emit(&translated, &errors).map_err(|error| locate(error, module))?;
-    Ok(Some(Object { elf, programs }))
+    // Jumps of version 4 reach anywhere. Emitting changes a module.
+    let spare = (options.newest != Cpu::V4).then(|| translated.clone());
+    let elf = emit(&*backend::Target::get(Cpu::V4)?, &translated)?;
+    match spare {
+        None => Ok(Object { elf, programs }),
+        Some(spare) if size::fits_version_3(&elf)? => Ok(Object { elf: emit(&target, &spare)?, programs }),
+        Some(_) => Err(too_long(module)),
+    }
+}
+
+fn too_long(module: &Module) -> CodegenError {
+    let span = module.programs.iter().max_by_key(|program| program.body.len());
+    let span = span.and_then(|program| walk::first_span(&program.body));
+    let message = "this action is too long for the instructions of a kernel before Linux 6.6";
+    CodegenError { span, ..CodegenError::backend(message) }
 }
 
 /// LLVM names the function that it could not translate; that gives the place.

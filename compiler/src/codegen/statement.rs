@@ -53,6 +53,7 @@ impl<'ctx, 'a> Function<'_, 'ctx, 'a> {
             Stmt::Loop { body } => self.plain_loop(body),
             Stmt::Range { .. } => self.range(stmt),
             Stmt::ForEach { .. } => self.for_each(stmt),
+            Stmt::Apart { body } => self.apart(stmt, body),
             Stmt::Break => self.leave(|jumps| jumps.on_break, 1),
             Stmt::Continue => self.leave(|jumps| jumps.on_continue, 0),
             Stmt::Return(value) if self.region == MAIN => self.return_from_program(value.as_ref()),

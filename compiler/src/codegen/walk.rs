@@ -26,7 +26,8 @@ pub(crate) fn expressions<'a>(stmt: &'a Stmt, mut visit: impl FnMut(&'a Expr)) {
             visit(start);
             visit(end);
         }
-        Stmt::At(_) | Stmt::Loop { .. } | Stmt::ForEach { .. } | Stmt::Break | Stmt::Continue | Stmt::Return(None) => {}
+        Stmt::At(_) | Stmt::Loop { .. } | Stmt::ForEach { .. } | Stmt::Apart { .. } => {}
+        Stmt::Break | Stmt::Continue | Stmt::Return(None) => {}
     }
 }
 
@@ -34,8 +35,68 @@ pub(crate) fn expressions<'a>(stmt: &'a Stmt, mut visit: impl FnMut(&'a Expr)) {
 pub(crate) fn bodies(stmt: &Stmt) -> Vec<&[Stmt]> {
     match stmt {
         Stmt::If { then, otherwise, .. } => vec![then, otherwise],
-        Stmt::Loop { body } | Stmt::Range { body, .. } | Stmt::ForEach { body, .. } => vec![body],
+        Stmt::Loop { body } | Stmt::Range { body, .. } | Stmt::ForEach { body, .. } | Stmt::Apart { body } => {
+            vec![body]
+        }
         _ => Vec::new(),
+    }
+}
+
+/// As [`expressions`], to change them.
+pub(super) fn expressions_mut(stmt: &mut Stmt, mut visit: impl FnMut(&mut Expr)) {
+    match stmt {
+        Stmt::Set(_, value) | Stmt::Evaluate(value) | Stmt::Return(Some(value)) => visit(value),
+        Stmt::Store { address: left, value: right, .. }
+        | Stmt::AtomicAdd { address: left, value: right, .. }
+        | Stmt::Copy { to: left, from: right, .. }
+        | Stmt::Range { start: left, end: right, .. } => {
+            visit(left);
+            visit(right);
+        }
+        Stmt::Zero { to: operand, .. } | Stmt::Bytes { to: operand, .. } | Stmt::If { condition: operand, .. } => {
+            visit(operand);
+        }
+        Stmt::At(_) | Stmt::Loop { .. } | Stmt::ForEach { .. } | Stmt::Apart { .. } => {}
+        Stmt::Break | Stmt::Continue | Stmt::Return(None) => {}
+    }
+}
+
+/// As [`bodies`], to change them.
+pub(super) fn bodies_mut(stmt: &mut Stmt) -> Vec<&mut Vec<Stmt>> {
+    match stmt {
+        Stmt::If { then, otherwise, .. } => vec![then, otherwise],
+        Stmt::Loop { body } | Stmt::Range { body, .. } | Stmt::ForEach { body, .. } | Stmt::Apart { body } => {
+            vec![body]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Puts what `by` gives in the place of an expression's nodes. What is put there is not looked at again.
+pub(super) fn replace(expr: &mut Expr, by: &mut impl FnMut(&Expr) -> Option<Expr>) {
+    if let Some(other) = by(expr) {
+        *expr = other;
+        return;
+    }
+    match expr {
+        Expr::Const { .. } | Expr::Var(_) | Expr::Slot(_) | Expr::Context => {}
+        Expr::Map(_) | Expr::MapValue { .. } => {}
+        Expr::Load { address: operand, .. }
+        | Expr::Convert { value: operand, .. }
+        | Expr::Opaque(operand)
+        | Expr::Swap(operand) => replace(operand, by),
+        Expr::Offset { base: left, by: right } | Expr::Binary { left, right, .. } => {
+            replace(left, by);
+            replace(right, by);
+        }
+        Expr::Select { condition, then, otherwise } => {
+            replace(condition, by);
+            replace(then, by);
+            replace(otherwise, by);
+        }
+        Expr::Helper { arguments, .. } | Expr::Call { arguments, .. } => {
+            arguments.iter_mut().for_each(|argument| replace(argument, by));
+        }
     }
 }
 
@@ -92,7 +153,7 @@ pub(super) fn returns(stmts: &[Stmt]) -> bool {
 pub(super) fn sends_in_loops(stmts: &[Stmt]) -> bool {
     let sends = |expr: &Expr| matches!(expr, Expr::Helper { id: Helper::RINGBUF_OUTPUT, .. });
     stmts.iter().any(|stmt| match stmt {
-        Stmt::If { .. } => bodies(stmt).into_iter().any(sends_in_loops),
+        Stmt::If { .. } | Stmt::Apart { .. } => bodies(stmt).into_iter().any(sends_in_loops),
         _ => bodies(stmt).into_iter().any(|body| any(body, &sends)),
     })
 }

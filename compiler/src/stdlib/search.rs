@@ -95,6 +95,8 @@ pub const ENTRIES: &[Entry] = &[
 
 /// Needles of up to so many bytes are compared without a loop of their own.
 const SHORT_NEEDLE: usize = 32;
+/// In so many places they are looked for one after another, without a loop.
+const FEW_PLACES: u32 = 24;
 
 /// Whether strings can be made of it: strings, `char` arrays, and pointers to `char`.
 pub fn is_string_like(ty: &Type) -> bool {
@@ -225,26 +227,40 @@ fn find_constant(lowerer: &mut Lowerer, haystack: Operand, needle: &[u8]) -> Low
     let Some(places) = (capacity + 1).checked_sub(needle.len() as u32) else { return Ok(Ir::int(-1)) };
     let base = lowerer.materialize(&haystack)?;
     let (found, index) = not_found(lowerer);
+    if places <= FEW_PLACES {
+        let (mut body, ()) = lowerer.nested(|lowerer| {
+            (0..places).for_each(|place| find_at(lowerer, &base, (*first, rest), Ir::int(i64::from(place)), found));
+        });
+        body.push(Stmt::Break);
+        lowerer.emit(Stmt::Loop { body });
+        return Ok(Ir::Var(found));
+    }
     let (body, ()) = lowerer.nested(|lowerer| {
         let at = checked_index(lowerer, Ir::Var(index), places);
-        let here = lowerer.bind(Scalar::I64, byte(&base, at.clone()));
-        lowerer.emit(stop_if(Ir::binary(Op::Eq, here.clone(), Ir::int(0))));
-        let (then, ()) = lowerer.nested(|lowerer| {
-            let mut difference = Ir::int(0);
-            for (offset, expected) in (1..).zip(rest) {
-                let differs =
-                    Ir::binary(Op::Xor, byte(&base.clone().offset(offset), at.clone()), Ir::int(i64::from(*expected)));
-                difference = lowerer.bind(Scalar::I64, Ir::binary(Op::Or, difference, differs));
-            }
-            let matched = vec![Stmt::Set(found, at.clone()), Stmt::Break];
-            let condition = Ir::binary(Op::Eq, difference, Ir::int(0));
-            lowerer.emit(Stmt::If { condition, then: matched, otherwise: vec![] });
-        });
-        let condition = Ir::binary(Op::Eq, here, Ir::int(i64::from(*first)));
-        lowerer.emit(Stmt::If { condition, then, otherwise: vec![] });
+        find_at(lowerer, &base, (*first, rest), at, found);
     });
     lowerer.counted_loop(index, places, body);
     Ok(Ir::Var(found))
+}
+
+/// Looks for the needle, its first byte apart, at one place: leaves the loop around if it is there, or if the
+/// haystack ends.
+fn find_at(lowerer: &mut Lowerer, base: &Ir, (first, rest): (u8, &[u8]), at: Ir, found: Var) {
+    let here = lowerer.bind(Scalar::I64, byte(base, at.clone()));
+    lowerer.emit(stop_if(Ir::binary(Op::Eq, here.clone(), Ir::int(0))));
+    let (then, ()) = lowerer.nested(|lowerer| {
+        let mut difference = Ir::int(0);
+        for (offset, expected) in (1..).zip(rest) {
+            let differs =
+                Ir::binary(Op::Xor, byte(&base.clone().offset(offset), at.clone()), Ir::int(i64::from(*expected)));
+            difference = lowerer.bind(Scalar::I64, Ir::binary(Op::Or, difference, differs));
+        }
+        let matched = vec![Stmt::Set(found, at.clone()), Stmt::Break];
+        let condition = Ir::binary(Op::Eq, difference, Ir::int(0));
+        lowerer.emit(Stmt::If { condition, then: matched, otherwise: vec![] });
+    });
+    let condition = Ir::binary(Op::Eq, here, Ir::int(i64::from(first)));
+    lowerer.emit(Stmt::If { condition, then, otherwise: vec![] });
 }
 
 /// The variable for where the needle is, -1 so far, and one to count with.

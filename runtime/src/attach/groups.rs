@@ -158,7 +158,8 @@ mod tests {
             program: *program,
         };
         let programs = probes.iter().map(|(program, ..)| program + 1).max().unwrap_or(0);
-        let program = ProgramPlan { symbol: String::new(), section: String::new(), kind: ProgramKind::Probe };
+        let (symbol, code, section) = Default::default();
+        let program = ProgramPlan { symbol, code, section, kind: ProgramKind::Probe };
         Plan { probes: probes.iter().map(probe).collect(), programs: vec![program; programs], ..Plan::default() }
     }
 

@@ -95,7 +95,7 @@ fn btf_features() -> BtfFeatures {
 
 fn executable(object: &Object, plan: &ProgramPlan, numbers: Numbers<'_>) -> Result<Executable, ObjectError> {
     let missing = || ObjectError::MissingProgram(plan.symbol.clone());
-    let program = object.programs.get(&plan.symbol).ok_or_else(missing)?;
+    let program = object.programs.get(&plan.code).ok_or_else(missing)?;
     let function = object.functions.get(&program.function_key()).ok_or_else(missing)?;
     let mut instructions = function.instructions.clone();
     replace_maps(&mut instructions, numbers.maps).map_err(|index| ObjectError::MissingMap {

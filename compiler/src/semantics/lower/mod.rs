@@ -17,6 +17,7 @@ pub mod maps;
 mod members;
 pub mod memory;
 mod operators;
+mod purity;
 mod statements;
 mod typeinfo;
 mod usdt;
@@ -154,16 +155,21 @@ impl<'a> Lowerer<'a> {
     pub fn program(mut self, symbol: String, predicate: Option<&Expr>, body: &Block) -> ir::Program {
         // A pinned iterator goes on without us.
         let is_run = matches!(self.probe.kind, ProgramKind::Run | ProgramKind::Measured);
-        if !is_run && !self.probe.prints_to_file {
+        let is_gated = !is_run && !self.probe.prints_to_file;
+        let (choice, ()) = self.nested(|this| {
+            this.check_process();
+            if let Some(predicate) = predicate {
+                this.check_predicate(predicate);
+            }
+        });
+        // Events that are not wanted need not know whether others still are.
+        let gate_first = !purity::leaves_no_trace(&choice);
+        if is_gated && gate_first {
             self.check_gate();
         }
-        self.check_process();
-        if let Some(predicate) = predicate {
-            self.emit(Stmt::At(predicate.span));
-            if let Ok(condition) = self.condition(predicate) {
-                let leave = vec![Stmt::Return(None)];
-                self.emit(Stmt::If { condition, then: Vec::new(), otherwise: leave });
-            }
+        choice.into_iter().for_each(|stmt| self.emit(stmt));
+        if is_gated && !gate_first {
+            self.check_gate();
         }
         // What went wrong has been reported; the rest is of no use then.
         let _ = self.block(body);
@@ -173,6 +179,15 @@ impl<'a> Lowerer<'a> {
             kind => kind,
         };
         ir::Program { symbol, kind, vars: self.vars, slots: self.slots, body, default_return: 0 }
+    }
+
+    /// Leaves unless the predicate holds.
+    fn check_predicate(&mut self, predicate: &Expr) {
+        self.emit(Stmt::At(predicate.span));
+        if let Ok(condition) = self.condition(predicate) {
+            let leave = vec![Stmt::Return(None)];
+            self.emit(Stmt::If { condition, then: Vec::new(), otherwise: leave });
+        }
     }
 
     /// With `-p`, leaves unless the process is the one; other probes are attached to it alone.
