@@ -9,7 +9,7 @@ mod run;
 mod terminal;
 mod trials;
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -133,16 +133,23 @@ fn start_logging() {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
 }
 
+/// More than any script has; `/dev/zero` has no end.
+const LARGEST_SCRIPT: u64 = 16 << 20;
+
 /// A script's name in messages, and its text; `-` is standard input.
 fn read_script(file: &str) -> Result<(String, String), String> {
-    if file == "-" {
-        let text =
-            std::io::read_to_string(std::io::stdin()).map_err(|error| format!("standard input: {}", reason(&error)))?;
-        return Ok(("stdin".to_string(), text));
+    let failed = |error: std::io::Error| format!("failed to open file '{file}': {}", reason(&error));
+    let (name, input): (&str, Box<dyn Read>) = match file {
+        "-" => ("stdin", Box::new(std::io::stdin())),
+        _ => (file, Box::new(std::fs::File::open(file).map_err(failed)?)),
+    };
+    let mut bytes = Vec::new();
+    input.take(LARGEST_SCRIPT + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > LARGEST_SCRIPT {
+        return Err(format!("{file} is larger than {} MiB", LARGEST_SCRIPT >> 20));
     }
-    let bytes = std::fs::read(file).map_err(|error| format!("failed to open file '{file}': {}", reason(&error)))?;
     let text = String::from_utf8(bytes).map_err(|_| format!("{file} is not UTF-8 text"))?;
-    Ok((file.to_string(), text))
+    Ok((name.to_string(), text))
 }
 
 /// Prints diagnostics as bpftrace does.

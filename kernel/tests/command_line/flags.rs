@@ -26,6 +26,8 @@ fn what_is_wrong_with_the_flags_is_said_on_standard_error() {
         (&["-d", "nonsense", "-e", "begin {}"], "invalid option for -d: nonsense"),
         (&["-B", "nonsense", "-e", "begin {}"], "-B must be"),
         (&["-p", "111a1", "-e", "begin {}"], "Failed to parse pid: invalid trailing bytes: 111a1"),
+        (&["/dev/zero"], "ERROR: /dev/zero is larger than 16 MiB"),
+        (&["/"], "ERROR: failed to open file '/': Is a directory"),
         (&["no_such_file.bt"], "ERROR: failed to open file 'no_such_file.bt': No such file or directory"),
     ] {
         let said = probebook(&[&["run"], arguments].concat());

@@ -28,7 +28,9 @@ impl Bench {
         let folder = tempfile::tempdir().unwrap();
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let program = folder.path().join("probebook");
-        fs::copy(env!("CARGO_BIN_EXE_probebook"), &program).unwrap();
+        // By another process: what is forked meanwhile would hold it open for writing (ETXTBSY).
+        let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_probebook")).arg(&program).status().unwrap();
+        assert!(copied.success());
         Some(Bench { program, _folder: folder })
     }
 

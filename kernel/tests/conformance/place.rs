@@ -53,7 +53,12 @@ impl Place {
             let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
             let comm = format!("{name}{number}");
             let copy = folder.join(&comm);
-            std::fs::copy(&program, &copy).map_err(|error| error.to_string())?;
+            // By a process of its own: what other cases fork would inherit a descriptor of ours that the
+            // copy is written through, and a program that is open for writing cannot be run (ETXTBSY).
+            let copied = Command::new("cp").arg(&program).arg(&copy).status().map_err(|error| error.to_string())?;
+            if !copied.success() {
+                return Err(format!("{} could not be copied", program.display()));
+            }
             blanks.push((format!("{{{{{name}}}}}"), copy.display().to_string()));
             blanks.push((format!("{{{{{name}.comm}}}}"), comm));
         }

@@ -23,7 +23,7 @@ pub fn run(script: &str, mut output: impl FnMut(&[u8]), is_interrupted: impl Fn(
     // Holds the pipe's writing ends, which must be closed for the reader to see the end.
     drop(command);
     let leash = Leash::group(child.id())?;
-    let chunks = Output::new(reader)?;
+    let chunks = Output::new(reader);
     loop {
         match chunks.next(TICK) {
             Chunk::Bytes(bytes) => output(&bytes),

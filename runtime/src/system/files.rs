@@ -6,6 +6,8 @@ use std::path::Path;
 
 use probebook_compiler::files::{Files, Found};
 
+use crate::text::reason;
+
 /// The write permission of others (inode(7)).
 const OTHERS_WRITE: u32 = 0o002;
 /// More than any header or script has: what is larger is none.
@@ -27,7 +29,7 @@ impl Files for Disk {
     }
 
     fn list(&self, folder: &Path) -> Result<Vec<String>, String> {
-        let entries = fs::read_dir(folder).map_err(|error| error.to_string())?;
+        let entries = fs::read_dir(folder).map_err(|error| reason(&error))?;
         let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
         let mut names: Vec<String> = names.collect();
         names.sort();
@@ -35,14 +37,14 @@ impl Files for Disk {
     }
 
     fn read(&self, path: &Path) -> Result<String, String> {
-        let metadata = fs::metadata(path).map_err(|error| error.to_string())?;
+        let metadata = fs::metadata(path).map_err(|error| reason(&error))?;
         if !metadata.is_file() {
             return Err("it is no file".to_owned());
         }
         if metadata.len() > LARGEST {
             return Err(format!("it is larger than {} MiB", LARGEST >> 20));
         }
-        fs::read_to_string(path).map_err(|error| error.to_string())
+        fs::read_to_string(path).map_err(|error| reason(&error))
     }
 }
 

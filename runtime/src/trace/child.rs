@@ -66,7 +66,7 @@ impl Target {
                 let hold = if output.is_some() { Leash::group } else { Leash::single };
                 let leash = hold(child.pid()).map_err(failed)?;
                 let child = child.release().map_err(failed)?;
-                let output = output.map(Output::new).transpose().map_err(failed)?;
+                let output = output.map(Output::new);
                 *self = Target::Running(Running { child, leash: Some(leash), output, code: None });
             }
             other => *self = other,
