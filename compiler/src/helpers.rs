@@ -42,6 +42,7 @@ pub const ALL: &[Known] = &[
     known(Helper::GET_CURRENT_CGROUP_ID, "get_current_cgroup_id", "cgroup"),
     known(Helper::GET_STACKID, "get_stackid", "kstack, ustack as map keys"),
     known(Helper::GET_STACK, "get_stack", "kstack, ustack"),
+    known(Helper::TASK_PT_REGS, "task_pt_regs", "dw_ustack"),
     known(Helper::GET_FUNC_IP, "get_func_ip", "func, uaddr()"),
     known(Helper::GET_FUNC_ARG, "get_func_arg", "args of fentry and fexit"),
     known(Helper::GET_ATTACH_COOKIE, "get_attach_cookie", "probe, one program for many probes"),

@@ -265,6 +265,7 @@ impl Helper {
     pub const GET_CURRENT_CGROUP_ID: Helper = Helper(80);
     pub const SEND_SIGNAL: Helper = Helper(109);
     pub const SKB_OUTPUT: Helper = Helper(111);
+    pub const TASK_PT_REGS: Helper = Helper(175);
     pub const PROBE_READ_USER: Helper = Helper(112);
     pub const PROBE_READ_KERNEL: Helper = Helper(113);
     pub const PROBE_READ_USER_STR: Helper = Helper(114);

@@ -224,6 +224,11 @@ pub enum MapRole {
     Events,
     /// A ring buffer for errors alone: for those that find the other one full.
     Errors,
+    /// By process (`u64`): start and size of two ranges that hold its code (`[u64; 4]`), which the runtime
+    /// writes.
+    CodeRanges,
+    /// The numbers of stacks whose samples were sent.
+    UnwoundIds,
     /// One buffer for each CPU, for packets: `bpf_skb_output` writes to no other kind.
     Packets,
     /// [`Control`] of this cell, in user-mappable memory.
@@ -297,6 +302,28 @@ pub const EVENT_HEADER_SIZE: u32 = 8;
 /// What lies before a packet: see [`EventPlan::Packet`].
 pub const PACKET_HEADER_SIZE: u32 = 24;
 
+/// Numbers of stacks that were not recorded by the kernel begin here; see [`EventPlan::Unwind`].
+pub const UNWOUND: i64 = 1 << 62;
+
+/// Byte offsets in the event of [`EventPlan::Unwind`].
+pub struct UnwindSample;
+
+impl UnwindSample {
+    /// `i64`: the stack's number.
+    pub const ID: u32 = 8;
+    /// `u64`: the process.
+    pub const PROCESS: u32 = 16;
+    /// `u64`: how many bytes of the stack follow.
+    pub const LENGTH: u32 = 24;
+    /// `struct pt_regs` of the task in user mode.
+    pub const REGISTERS: u32 = 32;
+    pub const REGISTERS_SIZE: u32 = 168;
+    /// The stack, from the stack pointer on.
+    pub const STACK: u32 = Self::REGISTERS + Self::REGISTERS_SIZE;
+    pub const STACK_SIZE: u32 = 16 << 10;
+    pub const SIZE: u32 = Self::STACK + Self::STACK_SIZE;
+}
+
 /// What to do when an event arrives. Arguments lie behind the header as a tuple of `arguments`
 /// types does in memory (natural alignment, from offset [`EVENT_HEADER_SIZE`]).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -342,6 +369,8 @@ pub enum EventPlan {
     Unwatch {
         span: Span,
     },
+    /// `dw_ustack`: registers and stack of a task, to be unwound; see [`UnwindSample`].
+    Unwind,
     /// `join(argv, separator)`: a `u32` count, a `u32` pad, then `count` strings of `capacity`.
     Join {
         separator: String,

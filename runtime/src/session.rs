@@ -254,6 +254,17 @@ impl Session {
 }
 
 impl Shared {
+    /// Unwinds what an event of `dw_ustack` holds, and tells its programs where the process has its code.
+    pub fn unwind(&self, event: &[u8], maps: &[Arc<LiveMap>]) {
+        let Some((pid, code)) = self.symbols.unwind(event) else { return };
+        let ranges = maps.iter().find(|map| map.plan().role == MapRole::CodeRanges);
+        let bytes: Vec<u8> = code.iter().flat_map(|word| word.to_ne_bytes()).collect();
+        if let Some(ranges) = ranges {
+            // Without it, more numbers than need be stand for the same stack.
+            let _ = ranges.io().update(&u64::from(pid).to_ne_bytes(), &bytes);
+        }
+    }
+
     pub fn snapshot(&self, map: &LiveMap) -> Result<MapSnapshot, MapError> {
         let resolver = self.symbols.resolver(map.formats(), &self.maps);
         maps::snapshot(map, &resolver)

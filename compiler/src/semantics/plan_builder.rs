@@ -126,6 +126,15 @@ impl PlanBuilder {
         self.singleton(role, MapKind::StackTrace, 4, limit * frame, max_entries)
     }
 
+    /// Where processes have their code; the least recently used are forgotten.
+    pub fn code_ranges(&mut self) -> MapIndex {
+        self.singleton(MapRole::CodeRanges, MapKind::LruHash, 8, 32, 1024)
+    }
+
+    pub fn unwound_ids(&mut self) -> MapIndex {
+        self.singleton(MapRole::UnwoundIds, MapKind::LruHash, 8, 8, 16384)
+    }
+
     /// The buffers for packets, one for each CPU.
     pub fn packets(&mut self, cpus: u32) -> MapIndex {
         self.singleton(MapRole::Packets, MapKind::PerfEventArray, 4, 4, cpus)

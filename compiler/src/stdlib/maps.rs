@@ -212,6 +212,15 @@ fn len(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
         return map_length(lowerer, call, name, expr.span);
     }
     let value = lowerer.value_argument(argument)?;
+    let is_unwound = match &value.kind {
+        ExprKind::Identifier(name) => name == "dw_ustack",
+        ExprKind::Call { name, .. } => name.name == "dw_ustack",
+        _ => false,
+    };
+    if is_unwound {
+        let message = "len() of dw_ustack is not known in the probe: the stack is unwound afterwards";
+        return Err(lowerer.error("type-mismatch", call.span, message));
+    }
     let stack = lowerer.expr(value)?;
     match &stack.ty {
         Type::Stack { user, limit, .. } => {

@@ -27,6 +27,7 @@ mod strings;
 mod symbols;
 mod task;
 mod type_operators;
+mod unwinding;
 
 pub use clock::now;
 pub use process::current_id;
@@ -133,6 +134,7 @@ const GROUPS: &[&[Entry]] = &[
     kernel_functions::ENTRIES,
     signals::ENTRIES,
     symbols::ENTRIES,
+    unwinding::ENTRIES,
     pointers::ENTRIES,
     packets::ENTRIES,
 ];

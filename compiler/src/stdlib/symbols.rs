@@ -114,7 +114,8 @@ pub fn stack_depth(lowerer: &mut Lowerer, user: bool, limit: u32) -> Ir {
     Ir::Var(depth)
 }
 
-fn stack_options(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<(StackMode, u32)> {
+/// Mode and limit of a stack, from arguments or settings.
+pub fn stack_options(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<(StackMode, u32)> {
     let mut mode = lowerer.env.settings.stack_mode;
     let mut limit = DEFAULT_LIMIT;
     for (index, argument) in call.arguments.iter().enumerate() {

@@ -51,6 +51,8 @@ pub struct Context<'a> {
     /// Resolves for a map, whose formats may be those of an earlier cell.
     pub resolve_for: &'a ResolveFor<'a>,
     pub losses: &'a mut LossCounters,
+    /// Unwinds what an event of `dw_ustack` holds.
+    pub unwind: &'a dyn Fn(&[u8]),
     /// Whether no command is to be started any more, and a running one is to end.
     pub is_interrupted: &'a dyn Fn() -> bool,
 }
@@ -93,6 +95,7 @@ enum Action {
     Unwatch {
         span: Span,
     },
+    Unwind,
     /// Comes on another way.
     Packet,
     RuntimeError {
@@ -171,6 +174,7 @@ impl Actions {
                 }
             }
             Action::Packet => {}
+            Action::Unwind => (context.unwind)(event),
             Action::Unwatch { span } => {
                 self.unwatched.extend(arguments.first_chunk().map(|bytes| (u64::from_ne_bytes(*bytes), *span)));
             }
@@ -202,7 +206,7 @@ impl Action {
             }
             Action::Packet => Pace::Quick,
             Action::PrintMap { .. } | Action::Clear { .. } | Action::Zero { .. } => Pace::Slow,
-            Action::Cat { .. } | Action::System { .. } => Pace::Slow,
+            Action::Cat { .. } | Action::System { .. } | Action::Unwind => Pace::Slow,
         }
     }
 }
@@ -228,6 +232,7 @@ fn compile(index: usize, event: &EventPlan, maps: &[Arc<LiveMap>]) -> Result<Act
         EventPlan::Cat { format: text, arguments } => Action::Cat { format: format(text, arguments)? },
         EventPlan::System { format: text, arguments } => Action::System { format: format(text, arguments)? },
         EventPlan::Packet { .. } => Action::Packet,
+        EventPlan::Unwind => Action::Unwind,
         EventPlan::Unwatch { span } => Action::Unwatch { span: *span },
         EventPlan::RuntimeError { message, helper, origin } => {
             Action::RuntimeError { message: message.clone(), helper: helper.map(helpers::name), origin: origin.clone() }

@@ -1,6 +1,6 @@
 //! What is in a map: read and decoded, or wiped.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use probebook_compiler::plan::UserMap;
@@ -42,14 +42,44 @@ fn keyed_entries(
     let (copies, stride) = map.copies();
     let keys = keys.chunks_exact(map.plan().key_size.max(1) as usize);
     let values = values.chunks_exact((copies * stride).max(1));
-    Ok(keys.zip(values).map(|(k, v)| (decode(key, k, resolve), decode_value(map, user, v, resolve))).collect())
+    let stacks = stack_offsets(key);
+    if stacks.is_empty() {
+        let entries = keys.zip(values).map(|(k, v)| (decode(key, k, resolve), decode_value(map, user, &[v], resolve)));
+        return Ok(entries.collect());
+    }
+    // Stacks that were unwound here may have several numbers.
+    let mut same: BTreeMap<Vec<u8>, Vec<&[u8]>> = BTreeMap::new();
+    for (key, value) in keys.zip(values) {
+        same.entry(canonical(key, &stacks, resolve)).or_default().push(value);
+    }
+    Ok(same.iter().map(|(k, v)| (decode(key, k, resolve), decode_value(map, user, v, resolve))).collect())
+}
+
+/// The key with each stack's number replaced by the one that stands for all of the same stack.
+fn canonical(key: &[u8], stacks: &[usize], resolve: &dyn Resolve) -> Vec<u8> {
+    let mut key = key.to_vec();
+    for offset in stacks {
+        let Some(stack) = key.get_mut(*offset..) else { continue };
+        let word = |at: usize| stack.get(at..).and_then(|bytes| bytes.first_chunk::<8>()).copied();
+        let (Some(id), Some(pid)) = (word(0).map(i64::from_ne_bytes), word(8).map(u64::from_ne_bytes)) else {
+            continue;
+        };
+        // The number of the process is the lower half.
+        let id = resolve.canonical_stack(id, pid as u32);
+        stack.iter_mut().zip(id.to_ne_bytes()).for_each(|(to, byte)| *to = byte);
+    }
+    key
+}
+
+fn stack_offsets(ty: &Type) -> Vec<usize> {
+    places(ty, &|ty| if matches!(ty, Type::Stack { user: true, .. }) { vec![0] } else { Vec::new() })
 }
 
 /// `None` if the map has not been assigned since it was made or cleared.
 fn scalar_entry(map: &LiveMap, user: &UserMap, resolve: &dyn Resolve) -> Result<Option<(Value, Value)>, MapError> {
     let Some(value) = map.io().lookup(&SCALAR_KEY).map_err(|source| access(map, source))? else { return Ok(None) };
     let is_present = is_present(map, user, &value);
-    Ok(is_present.then(|| (Value::Null, decode_value(map, user, &value, resolve))))
+    Ok(is_present.then(|| (Value::Null, decode_value(map, user, &[&value], resolve))))
 }
 
 /// One entry by the bytes of its key; a missing one reads as zero, as it does in a script.
@@ -57,20 +87,21 @@ pub fn entry(map: &LiveMap, key: &[u8], resolve: &dyn Resolve) -> Result<(Value,
     let Some(user) = map.user() else { return Err(MapError::Unknown(map.name())) };
     let shown = user.key.as_ref().map_or(Value::Null, |ty| decode(ty, key, resolve));
     let found = map.io().lookup(key).map_err(|source| access(map, source))?;
-    let value = found.map_or_else(|| Value::zero(&user.value), |bytes| decode_value(map, user, &bytes, resolve));
+    let value = found.map_or_else(|| Value::zero(&user.value), |bytes| decode_value(map, user, &[&bytes], resolve));
     Ok((shown, value))
 }
 
-/// A value with all its copies.
-fn decode_value(map: &LiveMap, user: &UserMap, value: &[u8], resolve: &dyn Resolve) -> Value {
+/// A value with all its copies; those of several entries are one aggregate, of other values the last
+/// holds.
+fn decode_value(map: &LiveMap, user: &UserMap, values: &[&[u8]], resolve: &dyn Resolve) -> Value {
     let (_, stride) = map.copies();
     match &user.value {
         Type::Aggregate(aggregate) => {
             let size = aggregate.size() as usize;
-            let copies = value.chunks_exact(stride.max(1)).map(|copy| copy.get(..size).unwrap_or(copy));
-            decode_aggregate(aggregate, copies)
+            let copies = values.iter().flat_map(|value| value.chunks_exact(stride.max(1)));
+            decode_aggregate(aggregate, copies.map(|copy| copy.get(..size).unwrap_or(copy)))
         }
-        ty => decode(ty, value, resolve),
+        ty => decode(ty, values.last().copied().unwrap_or_default(), resolve),
     }
 }
 

@@ -3,6 +3,8 @@
 mod cgroups;
 mod processes;
 mod stacks;
+mod unwind;
+mod unwound;
 mod user;
 mod users;
 
@@ -48,6 +50,7 @@ pub struct Symbols {
     system: Arc<System>,
     user: UserSymbols,
     stacks: stacks::StackCache,
+    unwound: unwound::UnwoundStacks,
     users: users::Users,
     cgroups: cgroups::Cgroups,
     zone: TimeZone,
@@ -61,6 +64,7 @@ impl Symbols {
             system,
             user: UserSymbols::start()?,
             stacks: stacks::StackCache::default(),
+            unwound: unwound::UnwoundStacks::default(),
             users: users::Users::default(),
             cgroups: cgroups::Cgroups::default(),
             zone: TimeZone::system(),
@@ -86,6 +90,15 @@ impl Symbols {
             0 => self.set_boot_time(),
             known => known,
         }
+    }
+
+    /// Unwinds what an event of `dw_ustack` holds, for when the stack is printed. Gives the process and where
+    /// it has its code.
+    pub fn unwind(&self, event: &[u8]) -> Option<(u32, [u64; 4])> {
+        let found = self.user.unwind(event)?;
+        let answer = (found.pid, found.code);
+        self.unwound.put(found.id, found.pid, found.addresses);
+        Some(answer)
     }
 
     /// Forgets the stacks of a map that were removed from it.
@@ -126,6 +139,10 @@ impl Resolve for Resolver<'_> {
 
     fn stack(&self, user: bool, limit: u32, build_ids: bool, id: i64, pid: u32) -> Arc<Vec<Frame>> {
         self.symbols.stack(self.maps, stacks::StackKey { user, limit, build_ids, id, pid, show: self.formats.show })
+    }
+
+    fn canonical_stack(&self, id: i64, pid: u32) -> i64 {
+        self.symbols.unwound.canonical(id, pid)
     }
 
     fn time(&self, nanoseconds: u64, format: u32) -> String {

@@ -78,6 +78,11 @@ const FRESH: Duration = Duration::from_millis(500);
 /// An unknown address makes us look again, but not more often than this.
 const PATIENCE: Duration = Duration::from_millis(5);
 
+/// Where user addresses end, and above which the kernel maps libraries (`arch/x86/mm/mmap.c`); programs
+/// lie below.
+const USER_END: u64 = 1 << 47;
+const LIBRARIES: u64 = 0x7000_0000_0000;
+
 impl Processes {
     /// Looks at a process while it lives, so that its addresses mean something later.
     pub fn observe(&mut self, pid: u32) {
@@ -100,6 +105,21 @@ impl Processes {
         }
         let offset = address - mapping.start + mapping.file_offset;
         Found::File(Place { file: self.files.openable(pid, &mapping), path: mapping.path, offset })
+    }
+
+    /// Start and size of two ranges that hold the code of a process: that of the program, and that of its
+    /// libraries, which lie far from it.
+    pub fn code_ranges(&self, pid: u32) -> [u64; 4] {
+        let mappings = self.seen.get(&pid).map(|process| process.mappings.as_slice()).unwrap_or_default();
+        let (near, far): (Vec<_>, Vec<_>) =
+            mappings.iter().filter(|mapping| mapping.end < USER_END).partition(|mapping| mapping.start < LIBRARIES);
+        let range = |mappings: &[&Mapping]| {
+            let start = mappings.iter().map(|mapping| mapping.start).min().unwrap_or(0);
+            let end = mappings.iter().map(|mapping| mapping.end).max().unwrap_or(0);
+            [start, end - start]
+        };
+        let ([start, size], [other_start, other_size]) = (range(&near), range(&far));
+        [start, size, other_start, other_size]
     }
 
     /// Notes a program that is traced. One that always lies at the same addresses tells of a process

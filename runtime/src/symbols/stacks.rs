@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use probebook_compiler::plan::UNWOUND;
 use probebook_compiler::types::STACK_BUILD_ID_SIZE;
 
 use super::{Show, Symbols};
@@ -62,6 +63,9 @@ impl Symbols {
         if let Some(frames) = self.stacks.get(&key) {
             return frames;
         }
+        if key.id >= UNWOUND {
+            return self.unwound_stack(key);
+        }
         let bytes = recorded(maps, &key).unwrap_or_default();
         let addresses = addresses(&bytes);
         let frames = if key.build_ids {
@@ -72,6 +76,15 @@ impl Symbols {
             addresses.into_iter().map(|address| self.kernel_frame(address)).collect()
         };
         let frames = Arc::new(frames);
+        self.stacks.put(key, Arc::clone(&frames));
+        frames
+    }
+
+    fn unwound_stack(&self, key: StackKey) -> Arc<Vec<Frame>> {
+        // Its sample may still come: nothing is remembered then.
+        let Some(addresses) = self.unwound.get(key.id, key.pid) else { return Arc::default() };
+        let addresses = addresses.iter().copied().take(key.limit as usize).collect();
+        let frames = Arc::new(self.user.resolve(key.pid, addresses, key.show));
         self.stacks.put(key, Arc::clone(&frames));
         frames
     }

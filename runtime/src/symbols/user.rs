@@ -15,6 +15,7 @@ use blazesym::symbolize::{CodeInfo, InlinedFn, Input, Sym, Symbolized, Symbolize
 
 use super::Show;
 use super::processes::{Found, Place, Processes};
+use super::unwind::{Sample, Unwinder};
 use crate::value::{Frame, FrameSymbol};
 
 /// A handle on the thread; cheap to share.
@@ -25,7 +26,25 @@ pub struct UserSymbols {
 enum Request {
     Observe(Vec<u32>),
     Binaries(BTreeSet<PathBuf>),
-    Resolve { pid: u32, addresses: Vec<u64>, show: Show, reply: mpsc::Sender<Vec<Frame>> },
+    /// An event of `dw_ustack`.
+    Unwind {
+        event: Vec<u8>,
+        reply: mpsc::Sender<Option<Unwound>>,
+    },
+    Resolve {
+        pid: u32,
+        addresses: Vec<u64>,
+        show: Show,
+        reply: mpsc::Sender<Vec<Frame>>,
+    },
+}
+
+/// A stack that was unwound, and where its process has code.
+pub(super) struct Unwound {
+    pub id: i64,
+    pub pid: u32,
+    pub addresses: Vec<u64>,
+    pub code: [u64; 4],
 }
 
 impl UserSymbols {
@@ -51,6 +70,13 @@ impl UserSymbols {
         let _ = self.sender.send(Request::Binaries(paths));
     }
 
+    /// Unwinds what an event of `dw_ustack` holds.
+    pub(super) fn unwind(&self, event: &[u8]) -> Option<Unwound> {
+        let (reply, answer) = mpsc::channel();
+        self.sender.send(Request::Unwind { event: event.to_owned(), reply }).ok()?;
+        answer.recv().ok()?
+    }
+
     /// Frames for the addresses of a process, one for each.
     pub fn resolve(&self, pid: u32, addresses: Vec<u64>, show: Show) -> Vec<Frame> {
         if addresses.is_empty() {
@@ -69,6 +95,7 @@ impl UserSymbols {
 #[derive(Default)]
 struct Worker {
     processes: Processes,
+    unwinder: Unwinder,
     /// One for each way of showing symbols.
     symbolizers: HashMap<Show, Symbolizer>,
 }
@@ -78,12 +105,20 @@ impl Worker {
         match request {
             Request::Observe(processes) => processes.into_iter().for_each(|pid| self.processes.observe(pid)),
             Request::Binaries(paths) => paths.iter().for_each(|path| self.processes.note_binary(path)),
+            Request::Unwind { event, reply } => drop(reply.send(self.unwind(&event))),
             Request::Resolve { pid, addresses, show, reply } => {
                 let frames = addresses.into_iter().map(|address| self.frame(pid, address, show));
                 // Whoever asked may have lost interest.
                 let _ = reply.send(frames.collect());
             }
         }
+    }
+
+    fn unwind(&mut self, event: &[u8]) -> Option<Unwound> {
+        let sample = Sample::read(event)?;
+        let addresses = self.unwinder.unwind(&sample, &mut self.processes);
+        let code = self.processes.code_ranges(sample.pid);
+        Some(Unwound { id: sample.id, pid: sample.pid, addresses, code })
     }
 
     fn frame(&mut self, pid: u32, address: u64, show: Show) -> Frame {

@@ -26,8 +26,14 @@ impl Trace {
         };
         let deadline = self.deadline;
         let is_interrupted = || wake.is_interrupted() || deadline.is_some_and(|end| Instant::now() >= end);
-        let mut context =
-            Context { resolve: &resolver, resolve_for: &resolve_for, losses, is_interrupted: &is_interrupted };
+        let unwind = |event: &[u8]| shared.unwind(event, &self.maps);
+        let mut context = Context {
+            resolve: &resolver,
+            resolve_for: &resolve_for,
+            losses,
+            unwind: &unwind,
+            is_interrupted: &is_interrupted,
+        };
         let drained = ring.drain(|event| actions.handle(event, &mut context, sink));
         self.summary.events += drained.events;
         for (address, place) in self.parts.actions.take_unwatched() {

@@ -118,7 +118,12 @@ impl Lowerer<'_> {
         self.emit(Stmt::If { condition: failed, then, otherwise: Vec::new() });
     }
 
-    /// Whether the event could not be delivered.
+    /// Hands bytes to the ring buffer; whether they could not be delivered.
+    pub fn output_to_ring(&mut self, slot: Ir, size: u32) -> Ir {
+        let ring = self.plan.ring_buffer();
+        self.output_to(ring, slot, size)
+    }
+
     fn output_to(&mut self, ring: MapIndex, slot: Ir, size: u32) -> Ir {
         let arguments = vec![Ir::Map(ring), slot, Ir::int(i64::from(size)), Ir::int(NO_WAKEUP)];
         self.helper(Helper::RINGBUF_OUTPUT, arguments).is_nonzero()
