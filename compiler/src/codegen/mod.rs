@@ -8,6 +8,7 @@
 
 mod arithmetic;
 mod backend;
+mod c_code;
 mod cache;
 mod capture;
 mod debug;
@@ -138,10 +139,15 @@ fn translate(
     let context = Context::create();
     let errors = backend::ErrorLog::attach(&context);
     let target = backend::Target::get(cpu)?;
-    let unit = unit::Unit::new(&context, target.new_module(&context), module, sources, cpu);
+    let new = target.new_module(&context);
+    c_code::link(&module.c_code, &new)?;
+    let unit = unit::Unit::new(&context, new, module, sources, cpu);
     let programs = unit.emit()?;
     let translated = unit.finish();
     target.optimise(&translated)?;
+    if !module.c_code.is_empty() {
+        c_code::check(&translated)?;
+    }
     if !acceptable(&translated) {
         return Ok(None);
     }

@@ -59,6 +59,7 @@ pub(crate) fn nodes<'a>(expr: &'a Expr, visit: &mut impl FnMut(&'a Expr)) {
             nodes(otherwise, visit);
         }
         Expr::Helper { arguments, .. } | Expr::Call { arguments, .. } => arguments.iter().for_each(|a| nodes(a, visit)),
+        Expr::CallC { arguments, .. } => arguments.iter().for_each(|(argument, _)| nodes(argument, visit)),
     }
 }
 

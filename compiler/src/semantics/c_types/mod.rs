@@ -6,7 +6,7 @@
 //! script's own win.
 
 mod c_text;
-mod compiled;
+pub mod compiled;
 mod constants;
 mod ctype;
 mod known_headers;

@@ -5,6 +5,7 @@
 
 pub mod aggregates;
 mod arguments;
+mod c_functions;
 mod compare;
 pub mod constants;
 pub mod convert;
@@ -12,6 +13,7 @@ mod events;
 mod expressions;
 mod fields;
 mod functions;
+mod literals;
 mod loops;
 pub mod maps;
 mod members;
