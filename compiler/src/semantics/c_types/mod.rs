@@ -221,6 +221,11 @@ impl CTypes {
         reader::macro_type(self, info, name).is_some()
     }
 
+    /// Whether scripts have defined this structure, so that it is not the kernel's.
+    pub fn is_own(&self, name: &str) -> bool {
+        self.structures.contains_key(name)
+    }
+
     /// Names of constants and macros, for suggestions.
     pub fn constant_names(&self) -> impl Iterator<Item = &str> {
         self.constants.keys().chain(self.macros.keys()).map(String::as_str)

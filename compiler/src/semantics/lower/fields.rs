@@ -69,9 +69,20 @@ impl Lowerer<'_> {
         }
     }
 
+    /// `char` arrays are texts; those of the script's own structures have room for a NUL behind them.
+    fn as_read(&self, info: &StructType, member: &StructField) -> StructField {
+        let mut member = member.clone();
+        if let Type::String { capacity } = member.ty
+            && !self.env.c_types.is_own(&info.name)
+        {
+            member.ty = Type::Array { element: Type::I8.into(), length: capacity };
+        }
+        member
+    }
+
     pub(super) fn find_field(&mut self, info: &StructType, field: &Ident) -> Lowered<StructField> {
         if let Some(member) = info.fields.iter().find(|member| member.name == field.name) {
-            return Ok(member.clone());
+            return Ok(self.as_read(info, member));
         }
         let message = format!("{} has no field '{}'", info.name, field.name);
         let mut diagnostic = Diagnostic::error("no-such-field", field.span, message);

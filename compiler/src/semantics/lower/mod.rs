@@ -122,6 +122,8 @@ pub struct Lowerer<'a> {
     expansions: Vec<(Span, Span)>,
     /// How many expressions around this one are looked at for their type only.
     unevaluated: u32,
+    /// How many branches around this place are never run.
+    never_run: u32,
 }
 
 impl<'a> Lowerer<'a> {
@@ -147,9 +149,15 @@ impl<'a> Lowerer<'a> {
             loop_depth: 0,
             frame: None,
             place: Span::default(),
+            never_run: 0,
             expansions: Vec::new(),
             unevaluated: 0,
         }
+    }
+
+    /// Whether what is lowered is only checked, because its branch is never run.
+    pub fn is_never_run(&self) -> bool {
+        self.never_run > 0
     }
 
     /// Lowers predicate and body to a program.

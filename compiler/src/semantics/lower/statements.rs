@@ -97,7 +97,10 @@ impl Lowerer<'_> {
             let (taken, dead) = if holds != 0 { (Some(then), otherwise) } else { (otherwise, Some(then)) };
             // What is never run is checked all the same, unless it is there for other types.
             if !is_comptime && let Some(dead) = dead {
-                self.nested(|this| this.block(dead)).1?;
+                self.never_run += 1;
+                let (_, checked) = self.nested(|this| this.block(dead));
+                self.never_run -= 1;
+                checked?;
             }
             return taken.map_or(Ok(()), |block| self.block(block));
         }
