@@ -168,6 +168,7 @@ impl Shift {
             Expr::Helper { arguments, .. } | Expr::Call { arguments, .. } => {
                 arguments.iter_mut().for_each(|argument| self.expr(argument));
             }
+            Expr::CallC { arguments, .. } => arguments.iter_mut().for_each(|(argument, _)| self.expr(argument)),
         }
     }
 
