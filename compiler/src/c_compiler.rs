@@ -1,7 +1,7 @@
 //! C as only a C compiler reads it: headers, and what scripts import. `runtime` asks libclang, which
 //! need not be there; tests fake it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::kernel_info::Unavailable;
 use crate::types::{EnumType, Type};
@@ -74,6 +74,8 @@ pub struct CFunction {
     pub name: String,
     pub parameters: Vec<Type>,
     pub returns: Type,
+    /// Where its name stands.
+    pub place: CPlace,
 }
 
 /// Something that is wrong with the text, or with a header.
@@ -103,6 +105,14 @@ pub trait CCompiler: Send + Sync {
     ///
     /// There is no such compiler; the remedy tells how to get one.
     fn read(&self, unit: &CUnit) -> Result<CDeclarations, Unavailable>;
+
+    /// Translates a text to LLVM's bitcode for the BPF target. It has been read without errors; what
+    /// is wrong nevertheless is told in the compiler's own words.
+    ///
+    /// # Errors
+    ///
+    /// There is no such compiler; the remedy tells how to get one.
+    fn translate(&self, unit: &CUnit, path: &Path) -> Result<Result<Vec<u8>, String>, Unavailable>;
 }
 
 /// A machine without one.
@@ -111,6 +121,10 @@ pub struct NoCompiler;
 
 impl CCompiler for NoCompiler {
     fn read(&self, _: &CUnit) -> Result<CDeclarations, Unavailable> {
+        Err(Unavailable { reason: "there is no C compiler here".to_owned(), remedy: None })
+    }
+
+    fn translate(&self, _: &CUnit, _: &Path) -> Result<Result<Vec<u8>, String>, Unavailable> {
         Err(Unavailable { reason: "there is no C compiler here".to_owned(), remedy: None })
     }
 }

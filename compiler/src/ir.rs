@@ -6,6 +6,9 @@
 //!
 //! Pointers are 64-bit scalars ([`Scalar::Pointer`]); address arithmetic is [`Expr::Offset`].
 
+use std::fmt;
+use std::sync::Arc;
+
 use crate::plan::ProgramKind;
 use crate::syntax::ast::Span;
 
@@ -190,6 +193,13 @@ pub enum Expr {
         function: u32,
         arguments: Vec<Expr>,
     },
+    /// Calls a function of an imported C source with integers and addresses, which are I64. Gives an
+    /// I64, 0 if the function gives nothing.
+    CallC {
+        symbol: String,
+        arguments: Vec<(Expr, CParameter)>,
+        returns: Option<CParameter>,
+    },
     /// The map itself, as helpers take it.
     Map(MapIndex),
     /// The address of byte `offset` in the only value of an array map.
@@ -201,6 +211,13 @@ pub enum Expr {
     Opaque(Box<Expr>),
     /// Byte swap of an integer.
     Swap(Box<Expr>),
+}
+
+/// How C passes a value: pointers are pointers, and integers are extended to a register.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CParameter {
+    pub is_pointer: bool,
+    pub is_signed: bool,
 }
 
 /// Integer operations on two operands of one type. Division is guarded: x / 0 is 0, x % 0 is x,
@@ -333,6 +350,8 @@ pub struct Module {
     pub programs: Vec<Program>,
     /// What they call. In the scratch map their entries follow those of the programs.
     pub functions: Vec<Function>,
+    /// Imported C sources, translated.
+    pub c_code: Vec<Bitcode>,
     /// The scratch map, if the plan has one: per CPU, one entry a program, in their order.
     pub scratch: Option<MapIndex>,
     /// The scratch map is an ordinary array instead: the entries of all programs for CPU 0, then
@@ -340,4 +359,14 @@ pub struct Module {
     pub scratch_by_cpu: bool,
     /// `license` of the object.
     pub license: String,
+}
+
+/// LLVM's bitcode for the BPF target.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Bitcode(pub Arc<[u8]>);
+
+impl fmt::Debug for Bitcode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Bitcode({} bytes)", self.0.len())
+    }
 }

@@ -168,6 +168,10 @@ impl Display for Expr {
                 }
                 f.write_str(")")
             }
+            Expr::CallC { symbol, arguments, .. } => {
+                let arguments: Vec<String> = arguments.iter().map(|(argument, _)| argument.to_string()).collect();
+                write!(f, "{symbol}({})", arguments.join(", "))
+            }
             Expr::Helper { id, arguments, returns } => call(f, *id, arguments, *returns),
             Expr::Map(map) => map.fmt(f),
             Expr::MapValue { map, offset: 0 } => write!(f, "&{map}"),

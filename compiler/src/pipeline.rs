@@ -8,6 +8,7 @@ use crate::diagnostics::{Diagnostic, Source, Sources};
 use crate::ir::Module;
 use crate::kernel_info::KernelInfo;
 use crate::plan::{Plan, Settings};
+use crate::semantics::c_sources::{self, CCode};
 use crate::semantics::c_types::{self, CTypes, Surroundings};
 use crate::semantics::environment::{Declaration, Environment, LiveMap};
 use crate::semantics::named_parameters::{self, NamedParameter};
@@ -34,6 +35,8 @@ pub struct Request<'a> {
     pub c_types: &'a CTypes,
     /// Macros of earlier cells.
     pub macros: &'a [Macro],
+    /// C sources that earlier cells have imported.
+    pub c_code: &'a [CCode],
     /// Settings of earlier cells.
     pub settings: Settings,
     /// `BPFTRACE_…` variables, which take precedence over every `config` block.
@@ -70,6 +73,7 @@ impl<'a> Request<'a> {
             named: &[],
             c_types: &NO_TYPES,
             macros: &[],
+            c_code: &[],
             settings: Settings::default(),
             variables: &[],
             pid: None,
@@ -95,6 +99,8 @@ pub struct Compiled {
     pub c_types: CTypes,
     /// Macros of this script and of earlier cells.
     pub macros: Vec<Macro>,
+    /// C sources that this script and earlier cells have imported.
+    pub c_code: Vec<CCode>,
     /// The typed intermediate form, for `-d ir` and snapshots.
     pub module: Module,
 }
@@ -106,6 +112,7 @@ pub struct Analysed {
     declarations: Vec<(String, Declaration)>,
     c_types: CTypes,
     macros: Vec<Macro>,
+    c_code: Vec<CCode>,
     module: Module,
 }
 
@@ -119,18 +126,21 @@ pub fn analyse(request: &Request) -> Result<Analysed, Vec<Diagnostic>> {
     let text = request.sources.get(request.source).map(Source::script).unwrap_or_default();
     let mut script = syntax::parse(&text, request.source)?;
     imports::include(&mut script, request.include_files);
-    let c_sources = imports::resolve(&mut script, request.source, request.sources, request.info.files())?;
-    passed(imports::refuse_sources(&c_sources))?;
+    let sources = imports::resolve(&mut script, request.source, request.sources, request.info.files())?;
     passed(macros::expand(&mut script, request.macros))?;
-    passed(named_parameters::check(&mut script, request.named, request.source))?;
+    passed(named_parameters::check(&mut script, request.named))?;
     let mut environment = environment(request);
     let around = Surroundings { sources: request.sources, info: request.info, include_dirs: request.include_dirs };
     let c_warnings = c_types::read(&script.c_definitions, &mut environment.c_types, &around)?;
+    let (c_code, told) = c_sources::read(&sources, request.c_code, &environment.c_types, &around)?;
+    let c_warnings = [c_warnings, told].concat();
+    environment.declare_c_functions(&c_code);
     passed(c_macros::expand(&mut script, &environment.c_types, request.info))?;
     let analysis = semantics::analyse(&script, &mut environment, request.info, request.pid)?;
     let declarations = environment.declarations();
     let c_types = std::mem::take(&mut environment.c_types);
     let Analysis { mut module, mut builder, probes, mut warnings } = analysis;
+    module.c_code = c_code.iter().map(|code| code.bitcode.clone()).collect();
     warnings.splice(0..0, c_warnings);
     codegen::divide(&mut module);
     let scratch = codegen::place_slots(&mut module);
@@ -154,7 +164,7 @@ pub fn analyse(request: &Request) -> Result<Analysed, Vec<Diagnostic>> {
     let earlier = Earlier { macros: request.macros, c_types: request.c_types, declarations: request.declarations };
     warnings.extend(replaced::warnings(&script, &earlier, &c_types, &declarations, request.sources));
     let macros = macros::defined(&script, request.macros);
-    Ok(Analysed { plan, warnings, declarations, c_types, macros, module })
+    Ok(Analysed { plan, warnings, declarations, c_types, macros, c_code, module })
 }
 
 impl Analysed {
@@ -165,14 +175,14 @@ impl Analysed {
 
     /// The last pass: typed programs to BPF.
     pub fn generate(self, request: &Request) -> Result<Compiled, Vec<Diagnostic>> {
-        let Analysed { plan, warnings, declarations, c_types, macros, module } = self;
+        let Analysed { plan, warnings, declarations, c_types, macros, c_code, module } = self;
         let object = match request.cache {
             Some(cache) => cache.generate(&module, request.sources, &request.options),
             None => codegen::generate(&module, request.sources, &request.options),
         };
         let object = object.map_err(|error| vec![backend_error(error, request.source)])?;
         let plan = Plan { object: object.elf, programs: object.programs, ..plan };
-        Ok(Compiled { plan, warnings, declarations, c_types, macros, module })
+        Ok(Compiled { plan, warnings, declarations, c_types, macros, c_code, module })
     }
 }
 

@@ -9,6 +9,7 @@ use probebook_compiler::codegen::{Cache, Cpu, Options};
 use probebook_compiler::diagnostics::{Diagnostic, Sources};
 use probebook_compiler::pipeline::{self, Compiled, Request};
 use probebook_compiler::plan::{MapRole, Plan, Settings};
+use probebook_compiler::semantics::c_sources::CCode;
 use probebook_compiler::semantics::c_types::CTypes;
 use probebook_compiler::semantics::environment::{Declaration, LiveMap};
 use probebook_compiler::semantics::named_parameters::NamedParameter;
@@ -79,6 +80,7 @@ pub struct Definitions {
     pub maps: Vec<(String, Declaration)>,
     pub c_types: CTypes,
     pub macros: Vec<Macro>,
+    pub c_code: Vec<CCode>,
     /// The texts that the macros, the C ones too, stand in; later cells' texts are added behind them.
     pub sources: Sources,
 }
@@ -87,7 +89,8 @@ impl Definitions {
     /// Takes over what a cell has defined; it has that no more.
     pub fn update(&mut self, compiled: &mut Compiled, sources: &Sources, source: SourceId) {
         // Imported texts come behind the cell's own.
-        let defines = compiled.macros.iter().any(|one| one.span.source >= source);
+        let defines = compiled.macros.iter().any(|one| one.span.source >= source)
+            || compiled.c_code.iter().any(|code| code.defines_from(source));
         if defines || compiled.c_types.has_macros_from(source) {
             self.macros = mem::take(&mut compiled.macros);
             self.sources.clone_from(sources);
@@ -95,6 +98,7 @@ impl Definitions {
         self.settings.clone_from(&compiled.plan.settings);
         self.maps = mem::take(&mut compiled.declarations);
         self.c_types = mem::take(&mut compiled.c_types);
+        self.c_code = mem::take(&mut compiled.c_code);
     }
 }
 
@@ -132,7 +136,7 @@ pub struct CompileTimes {
 
 /// Compiles a script as if it were the first time, and takes the time.
 pub fn time_compilation(session: &Session, script: &Script) -> Result<CompileTimes, Vec<Diagnostic>> {
-    let script = Script { cache: &Cache::default(), ..*script };
+    let script = Script { cache: None, ..*script };
     with_request(session, &script, |request| {
         let begun = Instant::now();
         let analysed = pipeline::analyse(request)?;
@@ -151,6 +155,7 @@ fn with_request<R>(session: &Session, script: &Script, then: impl FnOnce(&Reques
         c_types: &script.definitions.c_types,
         macros: &script.definitions.macros,
         declarations: &script.definitions.maps,
+        c_code: &script.definitions.c_code,
         settings: script.definitions.settings.clone(),
         variables: &variables,
         pid: script.pid,

@@ -1,5 +1,9 @@
 """Definitions that hold for later cells: C, headers, imports, and what replaces them."""
 
+import shutil
+
+import pytest
+
 
 def test_definitions_of_c_hold_for_later_cells(kernel):
     first = "struct held { char c; long x; };\n#define HELD_MORE(x) ((x) + HELD)\n#define HELD 2"
@@ -54,3 +58,22 @@ def test_files_that_everybody_may_change_are_not_imported(kernel, tmp_path):
     cell = kernel.run(f'import "{folder}/lib.bt";')
     assert cell.status == "error"
     assert "global write permissions" in "\n".join(cell.content["traceback"])
+
+
+def test_a_cell_that_cannot_start_defines_nothing(kernel):
+    kernel.run("macro started() { 1 }")
+    failed = kernel.run("%%run -c /no/such/command\nmacro started() { 2 }\ninterval:s:1 { exit(); }")
+    assert failed.status == "error"
+    assert kernel.run("begin { print(started()); }").stream() == "1\n"
+
+
+def test_c_sources_hold_for_later_cells(kernel, tmp_path):
+    if not any(shutil.which(name) for name in ["clang", *(f"clang-{version}" for version in range(11, 23))]):
+        pytest.skip("there is no clang")
+    source = tmp_path / "lib.bpf.c"
+    source.write_text("int from_c(int x) { return x + 1; }\n")
+    assert kernel.run(f'import "{source}";').status == "ok"
+    assert kernel.run("begin { print(from_c(1)); }").stream() == "2\n"
+    source.write_text("int from_c(int x) { return x + 2; }\n")
+    assert kernel.run(f'import "{source}";\nbegin {{ print(from_c(1)); }}').stream() == "3\n"
+    assert kernel.run("begin { print(from_c(1)); }").stream() == "3\n"

@@ -139,7 +139,9 @@ impl Target {
         if cfg!(debug_assertions) {
             module.verify().map_err(|message| CodegenError::malformed(message.to_string()))?;
         }
-        module.run_passes(PASSES, &self.machine, PassBuilderOptions::create()).map_err(failed)
+        module.run_passes(PASSES, &self.machine, PassBuilderOptions::create()).map_err(failed)?;
+        // Functions that a program or an imported C source has, and nobody calls.
+        module.run_passes("globaldce", &self.machine, PassBuilderOptions::create()).map_err(failed)
     }
 
     /// Makes an ELF object of an optimised module.

@@ -25,6 +25,7 @@ use crate::syntax::ast::{SourceId, Span};
 const SIGNED: LLVMDWARFTypeEncoding = 5;
 const UNSIGNED: LLVMDWARFTypeEncoding = 7;
 const PRODUCER: &str = "probebook";
+const VERSION_FLAG: &str = "Debug Info Version";
 /// LLVM's C interface takes a source text only together with a checksum. Neither BTF nor anything
 /// that reads it has a use for one.
 const NO_CHECKSUM: &str = "00000000000000000000000000000000";
@@ -70,7 +71,10 @@ impl<'a> DebugInfo<'a> {
     /// Debug information for `module`, which must live as long.
     pub fn new<'ctx>(module: &Module<'ctx>, int: IntType<'ctx>, sources: &'a Sources) -> Self {
         let version = int.const_int(u64::from(inkwell::debug_info::debug_metadata_version()), false);
-        module.add_basic_value_flag("Debug Info Version", FlagBehavior::Warning, version);
+        // Linked C code brings its own.
+        if module.get_flag(VERSION_FLAG).is_none() {
+            module.add_basic_value_flag(VERSION_FLAG, FlagBehavior::Warning, version);
+        }
         // SAFETY: the module is alive, and the builder is disposed of in `drop`, before it.
         let (builder, context) =
             unsafe { (LLVMCreateDIBuilder(module.as_mut_ptr()), LLVMGetModuleContext(module.as_mut_ptr())) };

@@ -38,6 +38,7 @@ impl<'ctx> Function<'_, 'ctx, '_> {
             Expr::Select { condition, then, otherwise } => self.select(condition, then, otherwise),
             Expr::Helper { id, arguments, returns } => self.helper(*id, arguments, *returns),
             Expr::Call { function, arguments } => self.call(*function, arguments),
+            Expr::CallC { symbol, arguments, returns } => self.call_c(symbol, arguments, *returns),
             Expr::Map(map) => Ok(self.map(*map)?.into()),
             Expr::MapValue { map, offset } => {
                 // The offset is added, not put into the instruction's second half, which LLVM's

@@ -8,6 +8,7 @@
 
 mod arithmetic;
 mod backend;
+mod c_code;
 mod cache;
 mod capture;
 mod debug;
@@ -113,10 +114,15 @@ pub fn generate(module: &Module, sources: &Sources, options: &Options) -> Result
     let context = Context::create();
     let errors = backend::ErrorLog::attach(&context);
     let target = backend::Target::get(options.cpu)?;
-    let unit = unit::Unit::new(&context, target.new_module(&context), module, sources, options.cpu);
+    let llvm = target.new_module(&context);
+    c_code::link(&module.c_code, &llvm)?;
+    let unit = unit::Unit::new(&context, llvm, module, sources, options.cpu);
     let programs = unit.emit()?;
     let translated = unit.finish();
     target.optimise(&translated)?;
+    if !module.c_code.is_empty() {
+        c_code::check(&translated)?;
+    }
     let emit = |target: &backend::Target, optimised: &_| {
         target.emit(optimised, &errors).map_err(|error| locate(error, module))
     };

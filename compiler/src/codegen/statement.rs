@@ -143,7 +143,8 @@ pub(super) fn is_speculatable(expr: &Expr) -> bool {
     let mut count = 0;
     walk::nodes(expr, &mut |node| {
         count += 1;
-        cheap &= !matches!(node, Expr::Load { .. } | Expr::Helper { .. } | Expr::Call { .. } | Expr::Opaque(_));
+        let is_call = matches!(node, Expr::Helper { .. } | Expr::Call { .. } | Expr::CallC { .. });
+        cheap &= !is_call && !matches!(node, Expr::Load { .. } | Expr::Opaque(_));
     });
     cheap && count <= 8
 }

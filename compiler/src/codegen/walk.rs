@@ -97,6 +97,7 @@ pub(super) fn replace(expr: &mut Expr, by: &mut impl FnMut(&Expr) -> Option<Expr
         Expr::Helper { arguments, .. } | Expr::Call { arguments, .. } => {
             arguments.iter_mut().for_each(|argument| replace(argument, by));
         }
+        Expr::CallC { arguments, .. } => arguments.iter_mut().for_each(|(argument, _)| replace(argument, by)),
     }
 }
 
@@ -120,6 +121,7 @@ pub(crate) fn nodes<'a>(expr: &'a Expr, visit: &mut impl FnMut(&'a Expr)) {
             nodes(otherwise, visit);
         }
         Expr::Helper { arguments, .. } | Expr::Call { arguments, .. } => arguments.iter().for_each(|a| nodes(a, visit)),
+        Expr::CallC { arguments, .. } => arguments.iter().for_each(|(argument, _)| nodes(argument, visit)),
     }
 }
 

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::plan::{MapKind, Settings, UserMap};
+use crate::semantics::c_sources::{CCode, Callable};
 use crate::semantics::c_types::CTypes;
 use crate::semantics::named_parameters::NamedParameter;
 use crate::semantics::widen;
@@ -33,6 +34,8 @@ pub struct Environment {
     pub warned_of: HashSet<String>,
     /// Functions that the script defines.
     pub functions: BTreeMap<String, Signature>,
+    /// Functions that imported C sources define.
+    pub c_functions: BTreeMap<String, Callable>,
     /// Which program or function calls which function, and where.
     pub calls: Vec<(usize, usize, Span)>,
     pub allow_unsafe: bool,
@@ -44,6 +47,12 @@ pub struct Environment {
     pub assume_probes: bool,
     /// A program may be at the entry and the return of functions.
     pub kprobe_sessions: bool,
+    /// A variable was read that nothing has given a type yet.
+    pub reads_untyped: bool,
+    /// Such variables are integers from now on.
+    pub untyped_are_integers: bool,
+    /// Maps that are read and that nothing assigns to.
+    pub never_assigned: HashSet<String>,
     /// Whether this round widened a type.
     pub changed: bool,
     /// The round whose output counts: what is still unknown is an error now.
@@ -126,6 +135,12 @@ impl Environment {
                 map.declared = Some(*declared);
             }
         }
+    }
+
+    /// Makes the functions of C sources known.
+    pub fn declare_c_functions(&mut self, code: &[CCode]) {
+        let functions = code.iter().flat_map(|code| &code.functions);
+        self.c_functions = functions.map(|one| (one.function.name.clone(), one.clone())).collect();
     }
 
     /// The declarations that hold for later cells.

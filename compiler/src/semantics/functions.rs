@@ -41,6 +41,12 @@ pub fn declare(script: &Script, env: &mut Environment, info: &dyn KernelInfo, di
             );
             continue;
         }
+        if let Some(first) = env.c_functions.get(&name.name) {
+            let message = format!("{}() is a function of an imported C source", name.name);
+            let diagnostic = Diagnostic::error("redefined-function", name.span, message);
+            diagnostics.push(diagnostic.also(first.span, "defined here"));
+            continue;
+        }
         if stdlib::find(&name.name).is_some() {
             let message = format!("{}() is a function of the language", name.name);
             diagnostics.push(Diagnostic::error("redefined-function", name.span, message));

@@ -88,16 +88,6 @@ fn included(header: &str, span: Span) -> CDefinition {
     CDefinition { span, kind, text: format!("#include \"{header}\"") }
 }
 
-/// C sources are found, but not linked yet.
-pub fn refuse_sources(sources: &[CSource]) -> Vec<Diagnostic> {
-    let refuse = |source: &CSource| {
-        let message = format!("importing C sources is not supported yet: {}", source.path.display());
-        Diagnostic::error("not-supported-yet", source.span, message)
-            .hint("definitions can be imported from a header (.h), code as a macro or a function from a script (.bt)")
-    };
-    sources.iter().map(refuse).collect()
-}
-
 struct Importer<'a> {
     sources: &'a Sources,
     files: &'a dyn Files,

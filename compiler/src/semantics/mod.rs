@@ -2,6 +2,7 @@
 
 pub mod arch;
 pub mod c_macros;
+pub mod c_sources;
 pub mod c_types;
 pub mod calling;
 pub mod config;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::diagnostics::Diagnostic;
 use crate::semantics::macros::visit::{Visitor, walk_expr, walk_script};
-use crate::syntax::ast::{Expr, ExprKind, Script, SourceId, Span, TypeOrExpr, UnaryOp};
+use crate::syntax::ast::{Expr, ExprKind, Script, Span, TypeOrExpr, UnaryOp};
 
 /// A parameter that was passed: `--name=value`, or `--name` alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +36,7 @@ struct Expected {
 
 /// Checks that the script asks for what was passed, and that it asks for the same default wherever
 /// it asks for the same parameter. Macros have to be expanded.
-pub fn check(script: &mut Script, passed: &[NamedParameter], source: SourceId) -> Vec<Diagnostic> {
+pub fn check(script: &mut Script, passed: &[NamedParameter]) -> Vec<Diagnostic> {
     let mut collector = Collector::default();
     walk_script(&mut collector, script);
     let Collector { expected, mut diagnostics } = collector;
@@ -44,7 +44,7 @@ pub fn check(script: &mut Script, passed: &[NamedParameter], source: SourceId) -
     if let Some(first) = unknown.first() {
         let names: Vec<String> = unknown.iter().map(|parameter| format!("--{}", parameter.name)).collect();
         let message = format!("unexpected program command line options: {}", names.join(", "));
-        let place = first.place.unwrap_or(Span { source, start: 0, end: 0 });
+        let place = first.place.unwrap_or(Span::NOWHERE);
         diagnostics.push(Diagnostic::error("unknown-option", place, message).hint(usage(&expected)));
     }
     diagnostics
@@ -92,7 +92,7 @@ impl Collector {
         let Some(name) = text(0) else { return };
         let default = arguments.get(1).and_then(literal);
         let description = text(2);
-        let Some(known) = self.expected.get_mut(&name) else {
+        let Some(known) = self.expected.get(&name) else {
             self.expected.insert(name, Expected { default, description, first: span });
             return;
         };
@@ -101,7 +101,11 @@ impl Collector {
             let diagnostic = Diagnostic::error("option-mismatch", span, message).also(known.first, "first used here");
             self.diagnostics.push(diagnostic.hint("a macro can hold the one getopt() for all"));
         }
-        known.description = known.description.take().or(description);
+        if known.description != description {
+            let message = format!("the option {name} has another description here than elsewhere");
+            let diagnostic = Diagnostic::error("option-mismatch", span, message).also(known.first, "first used here");
+            self.diagnostics.push(diagnostic.hint("a macro can hold the one getopt() for all"));
+        }
     }
 }
 
@@ -123,12 +127,13 @@ fn literal(argument: &TypeOrExpr) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::syntax::ast::SourceId;
     use crate::syntax::parse;
 
     fn ids(text: &str, passed: &[&str]) -> Vec<(&'static str, Option<String>)> {
         let mut script = parse(text, SourceId(0)).unwrap();
         let passed: Vec<_> = passed.iter().filter_map(|text| NamedParameter::parse(text)).collect();
-        check(&mut script, &passed, SourceId(0)).into_iter().map(|found| (found.id, found.hint)).collect()
+        check(&mut script, &passed).into_iter().map(|found| (found.id, found.hint)).collect()
     }
 
     #[test]

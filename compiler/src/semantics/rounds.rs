@@ -50,12 +50,13 @@ pub fn analyse(
     for (name, value) in environment.setting_variables.clone() {
         if let Err(detail) = config::apply_environment(&mut environment.settings, &name, &value) {
             let message = format!("Invalid value for the environment variable {name}: {detail}");
-            diagnostics.push(Diagnostic::error("invalid-config", script_start(script), message));
+            diagnostics.push(Diagnostic::error("invalid-config", Span::NOWHERE, message));
         }
     }
     functions::declare(script, environment, info, &mut diagnostics);
     declare_maps(script, environment, &mut diagnostics);
     let actions = expand(script, environment, info, pid, &mut diagnostics);
+    limit_probes(&actions, environment.settings.max_probes, &mut diagnostics);
     for one in actions.iter().flat_map(|action| &action.expanded) {
         if let Some((path, _)) = one.context.binary() {
             environment.c_types.add_binary(path);
@@ -75,6 +76,7 @@ pub fn analyse(
     let mut builder = PlanBuilder::default();
     let functions = functions::lower(script, environment, info, &mut builder, &mut diagnostics);
     let (mut programs, mut probes) = lower_all(&actions, environment, info, &mut builder, &mut diagnostics);
+    limit_programs(&probes, programs.len(), environment.settings.max_bpf_progs, &mut diagnostics);
     functions::refuse_recursion(environment, &mut diagnostics);
     check_declared_kinds(script, environment, &mut diagnostics);
     warn_unused_maps(script, &builder, &mut diagnostics);
@@ -148,12 +150,17 @@ fn script_start(script: &Script) -> Span {
 fn settle(script: &Script, actions: &[Action], environment: &mut Environment, info: &dyn KernelInfo) -> bool {
     for _ in 0..MOST_ROUNDS {
         environment.changed = false;
+        environment.reads_untyped = false;
         let mut builder = PlanBuilder::default();
         functions::lower(script, environment, info, &mut builder, &mut Vec::new());
         lower_all(actions, environment, info, &mut builder, &mut Vec::new());
-        if !environment.changed {
+        if environment.changed {
+            continue;
+        }
+        if !environment.reads_untyped || environment.untyped_are_integers {
             return true;
         }
+        environment.untyped_are_integers = true;
     }
     false
 }
@@ -250,6 +257,25 @@ fn expand<'a>(
         actions.push(Action { probe, expanded });
     }
     actions
+}
+
+/// Refuses more probes than `max_probes`, where the first is that is too much.
+fn limit_probes(actions: &[Action], limit: u64, diagnostics: &mut Vec<Diagnostic>) {
+    let mut all = actions.iter().flat_map(|action| &action.expanded);
+    let count = all.clone().count();
+    let Some(first) = usize::try_from(limit).ok().and_then(|limit| all.nth(limit)) else { return };
+    let message = format!("Can't attach to {count} probes because it exceeds the current limit of {limit} probes");
+    let diagnostic = Diagnostic::error("too-many-probes", first.span, message);
+    diagnostics.push(diagnostic.hint("narrow the wildcards, or raise the limit: config = { max_probes=… }"));
+}
+
+/// Refuses more programs than `max_bpf_progs`, where the first is that is too much.
+fn limit_programs(probes: &[ProbePlan], count: usize, limit: u64, diagnostics: &mut Vec<Diagnostic>) {
+    let beyond = |probe: &&ProbePlan| probe.program as u64 >= limit;
+    let Some(first) = probes.iter().find(beyond) else { return };
+    let message = format!("the script needs {count} BPF programs, which exceeds the current limit of {limit}");
+    let diagnostic = Diagnostic::error("too-many-programs", first.span, message);
+    diagnostics.push(diagnostic.hint("raise the limit: config = { max_bpf_progs=… }"));
 }
 
 /// Lowers every action for every kind of probe it stands for.

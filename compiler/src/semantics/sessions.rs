@@ -97,7 +97,9 @@ fn continue_to_return(block: &mut [Stmt]) {
                 continue_to_return(then);
                 continue_to_return(otherwise);
             }
-            Stmt::Loop { body } | Stmt::Range { body, .. } | Stmt::ForEach { body, .. } => continue_to_return(body),
+            Stmt::Loop { body } | Stmt::Range { body, .. } | Stmt::ForEach { body, .. } | Stmt::Apart { body } => {
+                continue_to_return(body);
+            }
             _ => {}
         }
     }
@@ -134,7 +136,7 @@ impl Shift {
                 self.block(then);
                 self.block(otherwise);
             }
-            Stmt::Loop { body } => self.block(body),
+            Stmt::Loop { body } | Stmt::Apart { body } => self.block(body),
             Stmt::Range { index, start, end, body } => {
                 self.var(index);
                 self.expr(start);
@@ -168,6 +170,7 @@ impl Shift {
             Expr::Helper { arguments, .. } | Expr::Call { arguments, .. } => {
                 arguments.iter_mut().for_each(|argument| self.expr(argument));
             }
+            Expr::CallC { arguments, .. } => arguments.iter_mut().for_each(|(argument, _)| self.expr(argument)),
         }
     }
 

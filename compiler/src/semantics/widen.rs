@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::types::{AddressSpace, Aggregate, StackMode, Type};
+use crate::types::{AddressSpace, Aggregate, Type};
 
 /// The type that holds values of both; `None` if they have nothing in common.
 /// [`Type::Void`] stands for "not known yet".
@@ -34,10 +34,6 @@ pub fn join(a: &Type, b: &Type) -> Option<Type> {
             joined.map(Type::tuple)
         }
         (Type::Record(l), Type::Record(r)) if l.len() == r.len() => join_records(l, r),
-        (Type::Stack { user: l, mode: lm, limit: ll }, Type::Stack { user: r, limit: rl, .. }) => {
-            let mode = if *lm == StackMode::default() { StackMode::default() } else { *lm };
-            (l == r && ll == rl).then_some(Type::Stack { user: *l, mode, limit: *ll })
-        }
         (Type::Aggregate(l), Type::Aggregate(r)) => join_aggregates(l, r).map(Type::Aggregate),
         _ => None,
     }

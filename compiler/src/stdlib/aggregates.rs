@@ -138,6 +138,8 @@ fn lhist(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Update> {
     let step = constant(lowerer, call, 3, "step of lhist()")?;
     let problem = if step <= 0 {
         Some(format!("lhist: step must be >= 1 ({step} provided)"))
+    } else if min < 0 {
+        Some(format!("lhist: invalid min value (must be non-negative literal): {min} provided"))
     } else if max <= min {
         Some(format!("lhist: max must be greater than min ({max} and {min} provided)"))
     } else if max.checked_sub(min).is_none_or(|range| range < step) {

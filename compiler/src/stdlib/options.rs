@@ -3,6 +3,7 @@
 use crate::diagnostics::Diagnostic;
 use crate::ir::Expr as Ir;
 use crate::semantics::lower::{Lowered, Lowerer, Operand, Repr, text_literal};
+use crate::syntax::ast::Span;
 use crate::types::Type;
 
 use super::{CallSite, Entry, Lower, Mode};
@@ -49,11 +50,8 @@ fn getopt(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
             let place = passed.as_ref().and_then(|passed| passed.place);
             let shown = passed.and_then(|passed| passed.value).unwrap_or_else(|| "true".to_string());
             let message = format!("program command line option --{name} {problem} (value: {shown})");
-            let error = |place| Diagnostic::error("wrong-option-value", place, message);
-            Err(lowerer.report(match place {
-                Some(place) => error(place).also(call.span, "asked for here"),
-                None => error(call.span),
-            }))
+            let diagnostic = Diagnostic::error("wrong-option-value", place.unwrap_or(Span::NOWHERE), message);
+            Err(lowerer.report(diagnostic.also(call.span, "the script asks for it here")))
         }
     }
 }

@@ -221,7 +221,8 @@ fn print_map_value(
     let entry = lowerer.entry_for(name, Some(key_operand), span)?;
     match (&entry.value, &entry.key) {
         (Type::Void, _) => {
-            let operand = Operand::void(span);
+            let expr = lowerer.value_argument(value)?;
+            let operand = lowerer.expr(expr)?;
             lowerer.unknown(&operand).map(|()| operand)
         }
         (Type::Aggregate(Aggregate::Hist { .. } | Aggregate::Lhist { .. } | Aggregate::Tseries { .. }), _) => {

@@ -18,6 +18,9 @@ pub struct Span {
 }
 
 impl Span {
+    /// What has no place in any text, such as an option of the command line.
+    pub const NOWHERE: Span = Span { source: SourceId(u32::MAX), start: 0, end: 0 };
+
     /// The smallest span that covers both (which lie in the same source).
     pub fn to(self, other: Span) -> Span {
         Span { source: self.source, start: self.start.min(other.start), end: self.end.max(other.end) }

@@ -60,16 +60,20 @@ impl Notebook {
         if !compiled.warnings.is_empty() {
             output.stderr(&errors::warnings(&compiled.warnings, &sources));
         }
-        Arc::make_mut(&mut self.state().definitions).update(&mut compiled, &sources, source);
         if compiled.plan.probes.is_empty() {
+            Arc::make_mut(&mut self.state().definitions).update(&mut compiled, &sources, source);
             return Ok(());
         }
         let used = Plan { maps: compiled.plan.maps.clone(), ..Plan::default() };
         let retyped = self.retyped(&used, &retype);
-        let mut running = self.start((compiled.plan, maps, retype), run, (sources, source), output)?;
+        let settings = compiled.plan.settings.clone();
+        let plan = std::mem::replace(&mut compiled.plan, Plan { settings, ..Plan::default() });
+        let mut running = self.start((plan, maps, retype), run, (Arc::clone(&sources), source), output)?;
         let handle = running.trace.handle();
         let status = running.begin()?;
         let mut state = self.state();
+        // A cell that cannot start defines nothing.
+        Arc::make_mut(&mut state.definitions).update(&mut compiled, &sources, source);
         retyped.iter().for_each(|name| state.origins.forget(name));
         state.origins.note(&used, &label, cell);
         drop(state);

@@ -19,8 +19,9 @@ pub fn report(diagnostics: &[Diagnostic], sources: &Sources) -> ErrorReport {
     let rest = (more > 0).then(|| format!("and {more} more errors"));
     ErrorReport {
         ename: first.map_or("error", |diagnostic| diagnostic.id).to_string(),
-        evalue: first.map_or(String::new(), |diagnostic| {
-            format!("{}: {}", sources.label(diagnostic.primary.span), diagnostic.message)
+        evalue: first.map_or(String::new(), |diagnostic| match sources.get(diagnostic.primary.span.source) {
+            Some(_) => format!("{}: {}", sources.label(diagnostic.primary.span), diagnostic.message),
+            None => diagnostic.message.clone(),
         }),
         traceback: errors.iter().take(SHOWN).map(text).chain(rest).collect(),
     }

@@ -80,6 +80,7 @@ impl Place {
             "kernel-data" => !holds("/proc/kallsyms", " __per_cpu_offset\n"),
             "no-lockdown" => !holds("/sys/kernel/security/lockdown", "[none]"),
             "libclang" => !has_libclang(),
+            "clang" => !has_libclang() || !has_clang(),
             "python3" => !has_command("python3"),
             "x86_64" => !cfg!(target_arch = "x86_64"),
             other => return Some(format!("{other} is not a known need")),
@@ -97,6 +98,11 @@ fn has_fentry() -> bool {
     let mut command = Command::new(std::env::var("PROBEBOOK").unwrap_or(env!("CARGO_BIN_EXE_probebook").into()));
     let output = command.args(["run", "-q", "-c", "true", "-e", "fentry:vfs_open { @ = 1; }"]).output();
     output.is_ok_and(|output| !String::from_utf8_lossy(&output.stderr).contains("the kernel refuses"))
+}
+
+/// Whether there is a `clang` whose bitcode can be read (`runtime/src/c/translate.rs`).
+fn has_clang() -> bool {
+    has_command("clang") || (11..=22).any(|version| has_command(&format!("clang-{version}")))
 }
 
 /// Whether libclang lies where packages put it, or where it is said to be.

@@ -12,7 +12,7 @@ use probebook_compiler::c_compiler::{CDeclarations, CField, CFunction, CMacro, C
 use probebook_compiler::semantics::c_types::structure_of;
 use probebook_compiler::types::{AddressSpace, EnumType, StructType, Type};
 
-use super::libclang::{Parsed, children, is_in_file, is_in_text, string};
+use super::libclang::{Parsed, children, is_in_file, is_in_text, name_place, string};
 
 /// How deep types may lie in one another.
 const DEEPEST: u32 = 64;
@@ -95,7 +95,8 @@ impl Reader {
         };
         let parameters = parameters.into_iter().map(|ty| self.c_type(ty, "").ty).collect();
         let returns = self.c_type(returns, "").ty;
-        self.found.functions.push(CFunction { name: spelling(cursor), parameters, returns });
+        let place = name_place(cursor);
+        self.found.functions.push(CFunction { name: spelling(cursor), parameters, returns, place });
     }
 
     /// A structure's members; `name` is what it is called where it has no name of its own.

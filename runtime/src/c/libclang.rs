@@ -179,6 +179,13 @@ fn place_of(cursor: CXCursor) -> CPlace {
     spot(location).map_or(CPlace::Nowhere, |spot| spot.place(spot.offset))
 }
 
+/// Where the name of what a cursor declares stands.
+pub fn name_place(cursor: CXCursor) -> CPlace {
+    // SAFETY: any cursor may be asked.
+    let (location, name) = unsafe { (clang_getCursorLocation(cursor), string(clang_getCursorSpelling(cursor))) };
+    spot(location).map_or(CPlace::Nowhere, |spot| spot.place(spot.offset + name.len() as u32))
+}
+
 /// A place in a file.
 struct Spot {
     file: CXFile,

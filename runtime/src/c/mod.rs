@@ -3,6 +3,9 @@
 mod declarations;
 mod flags;
 mod libclang;
+mod translate;
+
+use std::path::Path;
 
 use probebook_compiler::c_compiler::{CCompiler, CDeclarations, CUnit};
 use probebook_compiler::kernel_info::Unavailable;
@@ -16,6 +19,10 @@ impl CCompiler for Clang {
         libclang::load()?;
         let parsed = libclang::Parsed::parse(unit, &flags::of(unit))?;
         Ok(declarations::of(&parsed))
+    }
+
+    fn translate(&self, unit: &CUnit, path: &Path) -> Result<Result<Vec<u8>, String>, Unavailable> {
+        translate::translate(unit, &flags::of(unit), path)
     }
 }
 

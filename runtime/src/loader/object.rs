@@ -88,9 +88,12 @@ pub fn read(object: &[u8], plans: &[ProgramPlan], numbers: Numbers<'_>) -> Resul
     Ok(Executables { programs, btf })
 }
 
-/// Everything that BTF has offered since Linux 5.17; the oldest kernel that is supported is 6.1.
+/// Everything that BTF has offered since Linux 5.17; the oldest kernel that is supported is 6.1. Only
+/// functions are never global, which those of imported C sources would be: of a global function the
+/// verifier does not look at what it is called with.
 fn btf_features() -> BtfFeatures {
-    BtfFeatures::new(true, true, true, true, true, true, true, true)
+    let (functions, global_functions) = (true, false);
+    BtfFeatures::new(functions, global_functions, true, true, true, true, true, true)
 }
 
 fn executable(object: &Object, plan: &ProgramPlan, numbers: Numbers<'_>) -> Result<Executable, ObjectError> {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::c_compiler::{CDeclarations, CField, CMacro, CPlace, CProblem, CStructure, CUnit};
 use crate::diagnostics::{Diagnostic, Severity};
 use crate::kernel_info::Unavailable;
+use crate::semantics::c_sources::VMLINUX;
 use crate::syntax::ast::{CDefinition, CDefinitionKind, Span};
 use crate::types::StructType;
 
@@ -43,7 +44,11 @@ pub fn read(
 }
 
 /// Lets the compiler read a text until nothing is missing that could be given.
-fn complete(unit: &mut CUnit, types: &CTypes, around: &Surroundings) -> Result<CDeclarations, Unavailable> {
+///
+/// # Errors
+///
+/// There is no compiler.
+pub fn complete(unit: &mut CUnit, types: &CTypes, around: &Surroundings) -> Result<CDeclarations, Unavailable> {
     let mut prelude = Prelude::new(types, around.info);
     let mut asked = BTreeSet::new();
     let mut declarations = around.info.c_compiler().read(unit)?;
@@ -51,7 +56,7 @@ fn complete(unit: &mut CUnit, types: &CTypes, around: &Surroundings) -> Result<C
         let mut found = false;
         for problem in declarations.problems.iter().filter(|problem| problem.is_error) {
             if let Some(header) = absent_header(&problem.message)
-                && around.is_described(header)
+                && (around.is_described(header) || unit.for_bpf && header == VMLINUX)
                 && !unit.absent.iter().any(|known| known == header)
             {
                 unit.absent.push(header.to_owned());
@@ -188,17 +193,7 @@ impl Text {
 
     fn diagnostic(&self, problem: &CProblem, around: &Surroundings) -> Diagnostic {
         let id = if absent_header(&problem.message).is_some() { "unknown-header" } else { "c-error" };
-        let span = match &problem.place {
-            CPlace::Text(start, end) => self.span(*start, *end),
-            CPlace::Nowhere => self.whole,
-            CPlace::File { path, start, end, .. } => match around.info.files().read(path) {
-                Ok(text) => {
-                    let source = around.sources.attach(path.display().to_string(), text);
-                    Span { source, start: *start, end: *end }
-                }
-                Err(_) => self.whole,
-            },
-        };
+        let span = span_of(&problem.place, self.whole, around, |start, end| self.span(start, end));
         let diagnostic = Diagnostic::error(id, span, problem.message.clone());
         match id {
             "unknown-header" => diagnostic.hint("install the package that has it, or name its folder with -I"),
@@ -214,6 +209,22 @@ impl Text {
         let diagnostic =
             Diagnostic { severity: Severity::Warning, ..Diagnostic::error("unknown-header", span, message) };
         diagnostic.hint("the headers of this kernel come with the package linux-headers-$(uname -r)")
+    }
+}
+
+/// Where a place is among the sources, which the text of a header is added to; `whole` stands for what
+/// has none.
+pub fn span_of(place: &CPlace, whole: Span, around: &Surroundings, in_text: impl Fn(u32, u32) -> Span) -> Span {
+    match place {
+        CPlace::Text(start, end) => in_text(*start, *end),
+        CPlace::Nowhere => whole,
+        CPlace::File { path, start, end, .. } => match around.info.files().read(path) {
+            Ok(text) => {
+                let source = around.sources.attach(path.display().to_string(), text);
+                Span { source, start: *start, end: *end }
+            }
+            Err(_) => whole,
+        },
     }
 }
 

@@ -6,7 +6,7 @@
 //! script's own win.
 
 mod c_text;
-mod compiled;
+pub mod compiled;
 mod constants;
 mod ctype;
 mod known_headers;
@@ -219,6 +219,11 @@ impl CTypes {
     /// Whether a macro stands for a type.
     pub fn names_type(&self, name: &str, info: &dyn KernelInfo) -> bool {
         reader::macro_type(self, info, name).is_some()
+    }
+
+    /// Whether scripts have defined this structure, so that it is not the kernel's.
+    pub fn is_own(&self, name: &str) -> bool {
+        self.structures.contains_key(name)
     }
 
     /// Names of constants and macros, for suggestions.

@@ -15,6 +15,13 @@ impl Lowerer<'_> {
                 let equal = self.strings_equal(&left, &right)?;
                 Ok(self.equality(operator, equal, span))
             }
+            // Literals alone have an order.
+            (Type::String { .. }, Type::String { .. })
+                if matches!((&left.repr, &right.repr), (Repr::Text(_), Repr::Text(_))) =>
+            {
+                let holds = text_order(operator, &left.repr, &right.repr);
+                Ok(Operand::scalar(Type::Bool, Ir::int(i64::from(holds)), span))
+            }
             (l, r) if is_equality(operator) && widen::join(l, r).is_some() && !matches!(l, Type::Aggregate(_)) => {
                 let equal = self.bytes_equal(&left, &right)?;
                 Ok(self.equality(operator, equal, span))
@@ -162,6 +169,16 @@ impl Lowerer<'_> {
         let slot = Ir::Slot(self.slot_for(ty));
         self.store(slot.clone(), operand, ty)?;
         Ok(slot)
+    }
+}
+
+fn text_order(operator: BinaryOp, left: &Repr, right: &Repr) -> bool {
+    let (Repr::Text(left), Repr::Text(right)) = (left, right) else { return false };
+    match operator {
+        BinaryOp::Less => left < right,
+        BinaryOp::LessEqual => left <= right,
+        BinaryOp::Greater => left > right,
+        _ => left >= right,
     }
 }
 

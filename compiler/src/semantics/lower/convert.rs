@@ -84,11 +84,19 @@ impl Lowerer<'_> {
             let message = format!("Enum: {} doesn't contain a variant value of {constant}", info.name);
             return Err(self.error("no-such-variant", span, message));
         }
-        if from == result.ty && from != Type::Void && !matches!(from, Type::Pointer { .. }) {
+        let is_needed = matches!(from, Type::Void | Type::Pointer { .. }) || self.is_aggregate(operand);
+        if from == result.ty && !is_needed {
             let message = format!("Unnecessary cast: expression is already of type {from}");
             self.warn(Diagnostic::warning("unnecessary-cast", span, message));
         }
         Ok(result)
+    }
+
+    /// Whether it is a map that a cast makes an integer of.
+    fn is_aggregate(&self, expr: &Expr) -> bool {
+        let ExprKind::Map { name, .. } = &expr.kind else { return false };
+        let value = self.env.maps.get(name).and_then(|map| map.value.as_ref());
+        matches!(value, Some(Type::Aggregate(_)))
     }
 
     /// Converts a value explicitly.
@@ -125,8 +133,14 @@ impl Lowerer<'_> {
                     _ => *space,
                 };
                 let ty = Type::Pointer { to: to.clone(), space };
-                let register = match &value.repr {
-                    Repr::Memory(_) | Repr::Text(_) if !value.ty.is_scalar() => self.address_of(&value)?,
+                let register = match (&value.repr, &value.ty) {
+                    (Repr::Memory(_) | Repr::Text(_), ty) if !ty.is_scalar() => self.address_of(&value)?,
+                    // An address has no sign: -1 of eight bits is 0xff.
+                    (_, Type::Integer { bits, signed: true }) if *bits < 64 => {
+                        let unsigned = Type::Integer { bits: *bits, signed: false };
+                        let register = self.register(value)?;
+                        self.narrow(&unsigned, register)
+                    }
                     _ => self.register(value)?,
                 };
                 Ok(Operand::scalar(ty, register, span))
@@ -278,6 +292,12 @@ impl Lowerer<'_> {
                     KeyInfo::Keyed(key) => Ok(key.clone()),
                     _ => Ok(Type::Void),
                 }
+            }
+            // Whether it has keys may be told further below.
+            TypeOrExpr::Expr(Expr { kind: ExprKind::Map { name, key: None }, span, .. })
+                if !self.env.last_round && matches!(self.env.map(name, *span).key, KeyInfo::Unknown) =>
+            {
+                Ok(Type::Void)
             }
             TypeOrExpr::Expr(expr) => {
                 let mark = self.plan.mark();

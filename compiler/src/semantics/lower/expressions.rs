@@ -7,7 +7,7 @@ use crate::stdlib::{self, CallSite, Lower, Mode};
 use crate::syntax::ast::{BinaryOp, Block, Expr, ExprKind, Ident, OffsetStep, Span, TypeOrExpr, UnaryOp};
 use crate::types::Type;
 
-use super::{Lowered, Lowerer, Operand, Repr, typeinfo};
+use super::{Lowered, Lowerer, Operand, Repr, literals, typeinfo};
 
 impl Lowerer<'_> {
     /// Lowers an expression; what it needs beforehand is emitted.
@@ -54,6 +54,9 @@ impl Lowerer<'_> {
                 self.same_typeinfo(*operator, left, right, span)
             }
             ExprKind::Binary { operator, left, right } => {
+                if let Some(value) = literals::evaluate(expr) {
+                    return self.folded(value, span);
+                }
                 let left = self.expr(left)?;
                 let right = self.expr(right)?;
                 self.binary(*operator, left, right, span)
@@ -95,6 +98,8 @@ impl Lowerer<'_> {
     fn unknown_name(&mut self, name: &str, span: Span) -> super::Reported {
         let mut diagnostic = Diagnostic::error("unknown-name", span, format!("unknown name {name}"));
         let names = stdlib::entries().map(|entry| entry.name).chain(self.env.c_types.constant_names());
+        let own = self.env.functions.keys().chain(self.env.c_functions.keys()).map(String::as_str);
+        let names = names.chain(own);
         if let Some(near) = crate::semantics::nearest::nearest(name, names) {
             diagnostic = diagnostic.hint(format!("did you mean {near}?"));
         }
@@ -107,7 +112,10 @@ impl Lowerer<'_> {
             return self.call_function(name, &signature, arguments, span);
         }
         let Some(entry) = stdlib::find(&name.name) else {
-            return Err(self.unknown_name(&name.name, name.span));
+            return match self.env.c_functions.get(&name.name).cloned() {
+                Some(callable) => self.call_c_function(name, &callable, arguments, span),
+                None => Err(self.unknown_name(&name.name, name.span)),
+            };
         };
         let site = CallSite { name: &name.name, name_span: name.span, span, arguments, statement };
         self.check_call(entry, &site)?;
@@ -196,8 +204,12 @@ impl Lowerer<'_> {
     fn offset_of(&mut self, of: &TypeOrExpr, path: &[OffsetStep], span: Span) -> Lowered<Operand> {
         let mut ty = self.type_of(of)?;
         let mut offset = 0;
-        for step in path {
+        for (number, step) in path.iter().enumerate() {
             match step {
+                OffsetStep::Field(name) if number > 0 && matches!(ty, Type::Pointer { .. }) => {
+                    let message = format!("'{ty}' is a pointer: {} does not lie in the structure itself", name.name);
+                    return Err(self.error("no-such-field", name.span, message));
+                }
                 OffsetStep::Field(name) => {
                     let (at, field_ty) = self.field_place(&ty, name)?;
                     offset += at;
@@ -237,6 +249,19 @@ impl Lowerer<'_> {
         let negative = (value as i64).wrapping_neg();
         let bits = [8, 16, 32].into_iter().find(|bits| negative >= -(1i64 << (bits - 1))).unwrap_or(64);
         Ok(Operand::scalar(Type::Integer { bits, signed: true }, Ir::int(negative), span))
+    }
+
+    /// What operators on literals come to: a literal again.
+    fn folded(&mut self, value: Result<i128, literals::Beyond>, span: Span) -> Lowered<Operand> {
+        match value {
+            Ok(value) if value < 0 => self.negative_literal(value.unsigned_abs() as u64, span),
+            Ok(value) => Ok(integer_literal(value as u64, span)),
+            Err(beyond) => {
+                let what = if beyond == literals::Beyond::Overflow { "overflow" } else { "underflow" };
+                let diagnostic = Diagnostic::error("integer-overflow", span, format!("unable to fold: {what}"));
+                Err(self.report(diagnostic.hint("the result of these literals does not fit 64 bits")))
+            }
+        }
     }
 
     /// A `u32` known at compile time.

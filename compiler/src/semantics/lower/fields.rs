@@ -69,9 +69,20 @@ impl Lowerer<'_> {
         }
     }
 
+    /// `char` arrays are texts; those of the script's own structures have room for a NUL behind them.
+    fn as_read(&self, info: &StructType, member: &StructField) -> StructField {
+        let mut member = member.clone();
+        if let Type::String { capacity } = member.ty
+            && !self.env.c_types.is_own(&info.name)
+        {
+            member.ty = Type::Array { element: Type::I8.into(), length: capacity };
+        }
+        member
+    }
+
     pub(super) fn find_field(&mut self, info: &StructType, field: &Ident) -> Lowered<StructField> {
         if let Some(member) = info.fields.iter().find(|member| member.name == field.name) {
-            return Ok(member.clone());
+            return Ok(self.as_read(info, member));
         }
         let message = format!("{} has no field '{}'", info.name, field.name);
         let mut diagnostic = Diagnostic::error("no-such-field", field.span, message);
@@ -84,13 +95,22 @@ impl Lowerer<'_> {
         Err(self.report(diagnostic))
     }
 
-    /// What lies behind one field after another, each but the last a pointer to a structure.
+    /// The kernel's structure of a name, whatever the script calls so.
+    fn kernels_own(&self, ty: &Type) -> Type {
+        let kernels = match ty {
+            Type::Struct(info) => self.info.struct_type(&info.name),
+            _ => None,
+        };
+        kernels.map_or_else(|| self.complete(ty), Type::Struct)
+    }
+
+    /// What lies behind one field after another of the kernel's, each but the last a pointer to a structure.
     pub fn follow(&mut self, object: Operand, path: &[&str], span: Span) -> Lowered<Operand> {
         let mut value = object;
         for name in path {
             let field = Ident { name: (*name).to_string(), span };
             let Type::Pointer { to, space } = value.ty.clone() else { return Err(self.no_fields(&value.ty, &field)) };
-            let Type::Struct(info) = self.complete(&to) else { return Err(self.no_fields(&to, &field)) };
+            let Type::Struct(info) = self.kernels_own(&to) else { return Err(self.no_fields(&to, &field)) };
             let member = self.find_field(&info, &field)?;
             let address = self.register(value)?;
             value = self.member(Repr::Remote { address, space }, 1, &member, span)?;
@@ -222,7 +242,7 @@ impl Lowerer<'_> {
     ) -> Lowered<Operand> {
         let at = self.expr(index)?;
         // A flexible array does not tell its length.
-        let flexible = length == 0 && matches!(object.repr, Repr::Remote { .. });
+        let flexible = length == 0 && matches!(object.ty, Type::Array { .. });
         if let Some(constant) = at.constant()
             && !flexible
             && !(0..i64::from(length)).contains(&constant)

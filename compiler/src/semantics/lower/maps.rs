@@ -129,15 +129,44 @@ impl Lowerer<'_> {
     pub fn read_map(&mut self, name: &str, key: Option<&Expr>, span: Span) -> Lowered<Operand> {
         let entry = self.entry(name, key, span)?;
         if entry.value == Type::Void {
-            if self.env.last_round {
-                return Err(self.never_assigned(name, span));
-            }
-            return Ok(Operand::void(span));
+            return self.read_untyped(name, span);
         }
+        self.warn_never_assigned(name, span);
         if let Type::Aggregate(aggregate) = entry.value.clone() {
             return self.read_aggregate(name, &entry, &aggregate, span);
         }
         self.read_entry(&entry, span)
+    }
+
+    /// A map that nothing has assigned to yet: if nothing ever does, its entries are the integer 0.
+    fn read_untyped(&mut self, name: &str, span: Span) -> Lowered<Operand> {
+        self.env.reads_untyped = true;
+        if self.env.last_round {
+            return Err(self.never_assigned(name, span));
+        }
+        if self.env.untyped_are_integers {
+            self.env.never_assigned.insert(name.to_owned());
+            self.settle_value(name, &Type::I64, true, span)?;
+        }
+        Ok(Operand::void(span))
+    }
+
+    /// A map that must be there, for its address is taken.
+    pub(super) fn no_map_yet(&mut self, name: &str, span: Span) -> Lowered<Operand> {
+        if self.env.last_round { Err(self.never_assigned(name, span)) } else { Ok(Operand::void(span)) }
+    }
+
+    fn warn_never_assigned(&mut self, name: &str, span: Span) {
+        if !self.env.never_assigned.contains(name) {
+            return;
+        }
+        let message = format!("@{name} is never assigned to, so that it is always 0 here");
+        let mut diagnostic = Diagnostic::warning("never-assigned", span, message);
+        let names = self.env.maps.keys().filter(|other| *other != name).map(String::as_str);
+        if let Some(near) = crate::semantics::nearest::nearest(name, names) {
+            diagnostic = diagnostic.hint(format!("did you mean @{near}?"));
+        }
+        self.warn(diagnostic);
     }
 
     fn never_assigned(&mut self, name: &str, span: Span) -> super::Reported {

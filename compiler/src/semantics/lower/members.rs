@@ -38,9 +38,10 @@ impl Lowerer<'_> {
             let offset = if is_crossing(member) { 0 } else { offset };
             return Ok(self.bitfield(ty, register, offset, width, span));
         }
-        match char_array(&ty) {
-            Some(capacity) => Ok(self.string_at(address, space, capacity, span)),
-            None => self.place(ty, address, space, span),
+        match (char_array(&ty), &ty) {
+            (Some(capacity), _) => Ok(self.string_at(address, space, capacity, span)),
+            (None, Type::String { capacity }) => Ok(self.terminated_string(address, space, *capacity, span)),
+            _ => self.place(ty, address, space, span),
         }
     }
 
@@ -83,6 +84,20 @@ impl Lowerer<'_> {
         let slot = Ir::Slot(self.slot_for(ty));
         self.emit(Stmt::Copy { to: slot.clone(), from: address, size: ty.size(), align });
         slot
+    }
+
+    /// A `char` array of a structure that C defines, with a NUL behind it: all of it may be text.
+    fn terminated_string(&mut self, address: Ir, space: AddressSpace, length: u32, span: Span) -> Operand {
+        let ty = Type::String { capacity: length + 1 };
+        let slot = Ir::Slot(self.slot_for(&ty));
+        if space == AddressSpace::Bpf {
+            let from = Ir::convert(Conversion::ToPointer, Scalar::Pointer, address);
+            self.emit(Stmt::Copy { to: slot.clone(), from, size: length, align: 1 });
+        } else {
+            self.probe_read(slot.clone(), length, address, space);
+        }
+        self.emit(Stmt::Zero { to: slot.clone().offset(length), size: 1, align: 1 });
+        Operand::memory(ty, slot, span)
     }
 
     /// A fixed `char` array is a string, NUL or not.

@@ -5,6 +5,7 @@
 
 pub mod aggregates;
 mod arguments;
+mod c_functions;
 mod compare;
 pub mod constants;
 pub mod convert;
@@ -12,6 +13,7 @@ mod events;
 mod expressions;
 mod fields;
 mod functions;
+mod literals;
 mod loops;
 pub mod maps;
 mod members;
@@ -121,6 +123,8 @@ pub struct Lowerer<'a> {
     expansions: Vec<(Span, Span)>,
     /// How many expressions around this one are looked at for their type only.
     unevaluated: u32,
+    /// How many branches around this place are never run.
+    never_run: u32,
 }
 
 impl<'a> Lowerer<'a> {
@@ -146,9 +150,15 @@ impl<'a> Lowerer<'a> {
             loop_depth: 0,
             frame: None,
             place: Span::default(),
+            never_run: 0,
             expansions: Vec::new(),
             unevaluated: 0,
         }
+    }
+
+    /// Whether what is lowered is only checked, because its branch is never run.
+    pub fn is_never_run(&self) -> bool {
+        self.never_run > 0
     }
 
     /// Lowers predicate and body to a program.

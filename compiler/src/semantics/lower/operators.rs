@@ -1,10 +1,12 @@
 //! Arithmetic, comparison, logic and choice.
 
+use crate::diagnostics::Diagnostic;
 use crate::ir::{Conversion, Expr as Ir, Op, Scalar, Stmt, Var};
 use crate::semantics::widen;
 use crate::syntax::ast::{BinaryOp, Block, Expr, Span, UnaryOp};
 use crate::types::{AddressSpace, Type};
 
+use super::expressions::text_literal;
 use super::{Lowered, Lowerer, Operand, Repr};
 
 impl Lowerer<'_> {
@@ -28,8 +30,29 @@ impl Lowerer<'_> {
                 self.pointer_arithmetic(operator, right, left, to, space, span)
             }
             (l, r) if is_number(l) && is_number(r) => self.arithmetic(operator, left, right, span),
+            _ if operator == BinaryOp::Add && matches!(left.repr, Repr::Text(_)) => self.add_to_text(left, right, span),
             (l, r) => {
                 let message = format!("the {operator} operator can not be used on expressions of types '{l}', '{r}'");
+                Err(self.error("invalid-operator", span, message))
+            }
+        }
+    }
+
+    /// Two texts put together, or a text without its first characters, as C would have it.
+    fn add_to_text(&mut self, left: Operand, right: Operand, span: Span) -> Lowered<Operand> {
+        match (&left.repr, &right.repr, right.constant()) {
+            (Repr::Text(first), Repr::Text(second), _) => Ok(text_literal(format!("{first}{second}"), span)),
+            (Repr::Text(text), _, Some(by @ 0..)) => {
+                let rest = text.get(by as usize..).unwrap_or_default().to_owned();
+                if rest.is_empty() {
+                    let message = "Adding so much makes this literal string always empty";
+                    self.warn(Diagnostic::warning("empty-text", span, message));
+                }
+                Ok(text_literal(rest, span))
+            }
+            _ => {
+                let message =
+                    format!("the + operator can not be used on expressions of types '{}', '{}'", left.ty, right.ty);
                 Err(self.error("invalid-operator", span, message))
             }
         }

@@ -91,13 +91,18 @@ impl Lowerer<'_> {
                 return Ok(());
             }
         }
+        let is_comptime = matches!(condition.kind, ExprKind::Comptime(_));
         let condition = self.condition(condition)?;
         if let Some(holds) = condition.constant() {
-            return match (holds != 0, otherwise) {
-                (true, _) => self.block(then),
-                (false, Some(block)) => self.block(block),
-                (false, None) => Ok(()),
-            };
+            let (taken, dead) = if holds != 0 { (Some(then), otherwise) } else { (otherwise, Some(then)) };
+            // What is never run is checked all the same, unless it is there for other types.
+            if !is_comptime && let Some(dead) = dead {
+                self.never_run += 1;
+                let (_, checked) = self.nested(|this| this.block(dead));
+                self.never_run -= 1;
+                checked?;
+            }
+            return taken.map_or(Ok(()), |block| self.block(block));
         }
         let (then, first) = self.nested(|this| this.block(then));
         let (otherwise, second) = self.nested(|this| match otherwise {

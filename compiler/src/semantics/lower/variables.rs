@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use crate::diagnostics::Diagnostic;
-use crate::ir::{Expr as Ir, Scalar, Slot, Stmt, Var};
+use crate::ir::{Conversion, Expr as Ir, Scalar, Slot, Stmt, Var};
+use crate::semantics::environment::KeyInfo;
 use crate::semantics::nearest::nearest;
 use crate::syntax::ast::{Expr, ExprKind, NodeId, Span, TypeName, TypeNameKind};
 use crate::types::{AddressSpace, Type};
@@ -101,6 +102,7 @@ impl Lowerer<'_> {
         }
         let ty = self.variable_type(variable.declared);
         match variable.storage {
+            Storage::Unknown if !variable.assigned => self.untyped_zero(variable.declared, name, span),
             Storage::Unknown => Ok(Operand::void(span)),
             Storage::Register(var) => {
                 let value = self.bind(Scalar::I64, Ir::Var(var));
@@ -108,6 +110,17 @@ impl Lowerer<'_> {
             }
             Storage::Memory(slot) => Ok(Operand::memory(ty, Ir::Slot(slot), span)),
         }
+    }
+
+    /// A variable that was declared and has no value yet: if none ever gives it a type, it is the integer 0.
+    fn untyped_zero(&mut self, declared: NodeId, name: &str, span: Span) -> Lowered<Operand> {
+        self.env.reads_untyped = true;
+        if !self.env.untyped_are_integers {
+            return Ok(Operand::void(span));
+        }
+        let zero = Operand { flexible: true, ..Operand::scalar(Type::I8, Ir::int(0), span) };
+        self.widen_variable(declared, name, &zero)?;
+        Ok(zero)
     }
 
     fn undefined_variable(&mut self, name: &str, span: Span) -> super::Reported {
@@ -282,6 +295,12 @@ impl Lowerer<'_> {
         match &operand.kind {
             // Who has the address may write there.
             ExprKind::Variable(name) => self.scopes.assign(name),
+            ExprKind::Map { name, key: None } if matches!(self.env.map(name, operand.span).key, KeyInfo::Keyed(_)) => {
+                return self.map_address(name, span);
+            }
+            ExprKind::Map { name, key: None } if self.env.map(name, operand.span).value.is_none() => {
+                return self.no_map_yet(name, operand.span);
+            }
             ExprKind::Map { .. } => {}
             _ => return Err(self.error("invalid-operator", span, "only variables and maps have an address")),
         }
@@ -292,6 +311,14 @@ impl Lowerer<'_> {
         let ty = Type::pointer(value.ty.clone(), AddressSpace::Bpf);
         let address = self.address_of(&value)?;
         Ok(Operand::scalar(ty, address, span))
+    }
+
+    /// `&@x` of a map with keys: the map itself, as helpers take it.
+    fn map_address(&mut self, name: &str, span: Span) -> Lowered<Operand> {
+        let info = self.env.map(name, span).clone();
+        let map = self.plan.user_map(name, &info, self.env.settings.max_map_keys);
+        let address = Ir::convert(Conversion::ToInteger, Scalar::I64, Ir::Map(map));
+        Ok(Operand::scalar(Type::pointer(Type::Void, AddressSpace::Bpf), address, span))
     }
 
     /// `$x++`, `--@x[k]`: gives the old or the new value.

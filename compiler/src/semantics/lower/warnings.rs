@@ -61,7 +61,8 @@ impl Lowerer<'_> {
                 let message = format!(
                     "Script is using an unstable feature: {feature}. To prevent this warning you must explicitly enable it in the config e.g. {setting}=enable"
                 );
-                self.warn(Diagnostic::warning("unstable-feature", span, message));
+                // As bpftrace tells it: of the script, not of a place.
+                self.warn(Diagnostic::warning("unstable-feature", Span::NOWHERE, message));
             }
             Unstable::Warn => {}
         }

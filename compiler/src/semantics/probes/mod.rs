@@ -210,6 +210,11 @@ pub fn expand(
     let Some(first) = point.parts.first() else {
         return Err(Box::new(Diagnostic::error("invalid-probe", point.span, "a probe needs a type")));
     };
+    let parts = point.parts.iter().skip(1).map(|part| part.text.clone()).collect();
+    let request = Request { point, parts, info, environment, pid };
+    if glob::is_pattern(&first.text) {
+        return any_type(&request, &first.text);
+    }
     let Some(ty) = find_type(&first.text) else {
         let mut diagnostic =
             Diagnostic::error("unknown-probe-type", first.span, format!("invalid probe type: {}", first.text));
@@ -218,8 +223,6 @@ pub fn expand(
         }
         return Err(Box::new(diagnostic));
     };
-    let parts = point.parts.iter().skip(1).map(|part| part.text.clone()).collect();
-    let request = Request { point, parts, info, environment, pid };
     match (ty.expand)(&request) {
         Ok(found) if found.is_empty() && environment.assume_probes => Ok(assumed::expand(&request, ty)),
         Err(error) if environment.assume_probes && assumed::is_absent(error.id) => Ok(assumed::expand(&request, ty)),
@@ -239,6 +242,18 @@ pub fn arguments(header: &str, info: &dyn KernelInfo) -> Option<Arc<StructType>>
         Arguments::Tracepoint(fields) | Arguments::Words(fields) => Some(fields),
         _ => None,
     }
+}
+
+/// `*:/bin/sh:*`: the probes of every type that matches and can make sense of the rest.
+fn any_type(request: &Request, pattern: &str) -> Result<Vec<Expanded>, Box<Diagnostic>> {
+    let types = TYPES.iter().filter(|ty| glob::matches(pattern, ty.name));
+    let found = types.filter_map(|ty| (ty.expand)(request).ok());
+    let found: Vec<Expanded> = found.flatten().collect();
+    if found.is_empty() {
+        return Err(request.error("unknown-probe", format!("No matches for {}.", request.point.text)));
+    }
+    request.check_limit(found.len())?;
+    Ok(found)
 }
 
 impl Request<'_> {

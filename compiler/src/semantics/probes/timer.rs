@@ -94,6 +94,9 @@ fn one(request: &Request, provider: &'static str, attach: Attach) -> Vec<Expande
     vec![Expanded { attach, context, span: request.point.span }]
 }
 
+/// In nanoseconds.
+const SHORTEST_PERIOD: u64 = 1_000;
+
 /// `unit:count` or a plain duration.
 fn rate(request: &Request, ty: &ProbeType) -> Result<ProfileRate, Box<Diagnostic>> {
     let (unit, count) = match request.parts.as_slice() {
@@ -118,6 +121,14 @@ fn rate(request: &Request, ty: &ProbeType) -> Result<ProfileRate, Box<Diagnostic
     }
     match count.checked_mul(scale) {
         _ if scale == 0 => Ok(ProfileRate::Hertz(count)),
+        Some(period) if period < SHORTEST_PERIOD => {
+            let message = format!(
+                "Invalid rate of {} probe. Minimum is {SHORTEST_PERIOD} or 1us. Found: {period} nanoseconds",
+                ty.name
+            );
+            let diagnostic = request.error("invalid-probe", message);
+            Err(Box::new(diagnostic.hint("a number without a unit means nanoseconds: write 10ms, or ms:10")))
+        }
         Some(period) => Ok(ProfileRate::PeriodNs(period)),
         None => Err(request.error("invalid-probe", format!("{count} {unit} is too long"))),
     }

@@ -1,0 +1,107 @@
+//! Imported C sources: their bitcode linked to the programs, and calls of their functions.
+
+use inkwell::attributes::{Attribute, AttributeLoc};
+use inkwell::memory_buffer::MemoryBuffer;
+use inkwell::module::{Linkage, Module};
+use inkwell::types::BasicMetadataTypeEnum;
+use inkwell::values::{BasicMetadataValueEnum, BasicValueEnum, FunctionValue};
+
+use super::function::Function;
+use super::{CodegenError, Result};
+use crate::ir::{Bitcode, CParameter, Expr};
+
+/// Brings the functions of C sources into a module that holds nothing else yet. They are the module's
+/// own: the verifier looks at them where they are called, and those that nobody calls are left out.
+pub(super) fn link(code: &[Bitcode], module: &Module<'_>) -> Result<()> {
+    for bitcode in code {
+        let buffer = MemoryBuffer::create_from_memory_range_copy(&bitcode.0, "c");
+        let linked = Module::parse_bitcode_from_buffer(&buffer, module.get_context()).map_err(refused)?;
+        linked.set_triple(&module.get_triple());
+        linked.set_data_layout(&module.get_data_layout());
+        module.link_in_module(linked).map_err(refused)?;
+    }
+    for function in module.get_functions().filter(|function| function.count_basic_blocks() > 0) {
+        function.set_linkage(Linkage::Internal);
+        let kind = Attribute::get_named_enum_kind_id("noinline");
+        function.add_attribute(AttributeLoc::Function, module.get_context().create_enum_attribute(kind, 0));
+    }
+    Ok(())
+}
+
+fn refused(message: inkwell::support::LLVMString) -> CodegenError {
+    CodegenError::backend(format!("an imported C source cannot be linked: {message}"))
+}
+
+/// Objects hold no data and call nothing by name: what of C sources needs either is refused, once
+/// it is clear what is used.
+pub(super) fn check(module: &Module<'_>) -> Result<()> {
+    let name = |name: &std::ffi::CStr| name.to_string_lossy().into_owned();
+    let mut functions = module.get_functions().filter(|function| function.count_basic_blocks() == 0);
+    let is_foreign = |function: &FunctionValue<'_>| !function.get_name().to_bytes().starts_with(b"llvm.");
+    if let Some(function) = functions.find(is_foreign) {
+        let message = format!("an imported C source calls {}(), which it does not define", name(function.get_name()));
+        return Err(CodegenError::backend(message));
+    }
+    let mut globals = module.get_globals().map(|global| name(global.get_name()));
+    match globals.find(|name| name != "_license" && !name.starts_with("llvm.")) {
+        Some(global) => Err(CodegenError::backend(format!(
+            "an imported C source has data in memory ({global}): a variable outside of functions, a map, a table or a text"
+        ))),
+        None => Ok(()),
+    }
+}
+
+impl<'ctx> Function<'_, 'ctx, '_> {
+    /// Calls a C function. Arguments and results are 64 bits wide here.
+    pub(super) fn call_c(
+        &mut self,
+        symbol: &str,
+        arguments: &[(Expr, CParameter)],
+        returns: Option<CParameter>,
+    ) -> Result<BasicValueEnum<'ctx>> {
+        let unit = self.shared.unit;
+        let callee = unit.module.get_function(symbol);
+        let callee = callee.ok_or_else(|| CodegenError::malformed(format!("there is no C function {symbol}")))?;
+        let types = callee.get_type().get_param_types();
+        if types.len() != arguments.len() {
+            return Err(CodegenError::malformed(format!("{symbol} takes {} arguments", types.len())));
+        }
+        let mut values: Vec<BasicMetadataValueEnum> = Vec::with_capacity(arguments.len());
+        for ((argument, _), ty) in arguments.iter().zip(types) {
+            let value = self.value(argument)?;
+            values.push(self.as_c_takes_it(value, ty)?);
+        }
+        let call = self.builder.build_call(callee, &values, "")?;
+        for (number, (_, parameter)) in arguments.iter().enumerate().filter(|(_, (_, one))| !one.is_pointer) {
+            let name = if parameter.is_signed { "signext" } else { "zeroext" };
+            let attribute = unit.context.create_enum_attribute(Attribute::get_named_enum_kind_id(name), 0);
+            call.add_attribute(AttributeLoc::Param(number as u32), attribute);
+        }
+        let word = unit.types.i64;
+        match (call.try_as_basic_value().basic(), returns) {
+            (Some(BasicValueEnum::IntValue(value)), Some(returns)) => {
+                Ok(self.builder.build_int_cast_sign_flag(value, word, returns.is_signed, "")?.into())
+            }
+            (Some(BasicValueEnum::PointerValue(value)), _) => {
+                Ok(self.builder.build_ptr_to_int(value, word, "")?.into())
+            }
+            _ => Ok(word.const_zero().into()),
+        }
+    }
+
+    fn as_c_takes_it(
+        &self,
+        value: BasicValueEnum<'ctx>,
+        ty: BasicMetadataTypeEnum<'ctx>,
+    ) -> Result<BasicMetadataValueEnum<'ctx>> {
+        match (value, ty) {
+            (BasicValueEnum::IntValue(value), BasicMetadataTypeEnum::IntType(ty)) => {
+                Ok(self.builder.build_int_cast_sign_flag(value, ty, false, "")?.into())
+            }
+            (BasicValueEnum::IntValue(value), BasicMetadataTypeEnum::PointerType(ty)) => {
+                Ok(self.builder.build_int_to_ptr(value, ty, "")?.into())
+            }
+            _ => Err(CodegenError::malformed("an argument is not what the C function takes")),
+        }
+    }
+}
