@@ -1,6 +1,8 @@
-/* The source of events: getppid() on one CPU until the time is up; prints how many calls it made.
+/* The source of events: calls on one CPU until the time is up; prints how many it made.
  *
- *   load CPU MILLISECONDS     (0 milliseconds: until it is terminated)
+ *   load CPU MILLISECONDS [function]     (0 milliseconds: until it is terminated)
+ *
+ * It calls getppid(), or a function of its own.
  */
 #define _GNU_SOURCE
 #include <sched.h>
@@ -17,10 +19,15 @@ static long long now_ms(void)
     return t.tv_sec * 1000LL + t.tv_nsec / 1000000;
 }
 
+__attribute__((noinline)) void bench_function(void)
+{
+    __asm__ volatile("" ::: "memory");
+}
+
 int main(int argc, char **argv)
 {
-    if (argc != 3) {
-        fprintf(stderr, "usage: load CPU MILLISECONDS\n");
+    if (argc != 3 && argc != 4) {
+        fprintf(stderr, "usage: load CPU MILLISECONDS [function]\n");
         return 2;
     }
     cpu_set_t cpus;
@@ -34,7 +41,10 @@ int main(int argc, char **argv)
     unsigned long calls = 0;
     while (!limit || now_ms() - start < limit) {
         for (int i = 0; i < 1000; i++)
-            syscall(SYS_getppid);
+            if (argc == 4)
+                bench_function();
+            else
+                syscall(SYS_getppid);
         calls += 1000;
     }
     printf("%lu\n", calls);

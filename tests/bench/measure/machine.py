@@ -60,18 +60,18 @@ class Bench:
         )
 
     @contextlib.contextmanager
-    def load(self):
+    def load(self, *kind):
         """The load, for as long as the block lasts."""
-        process = subprocess.Popen([self.load_program, str(self.load_cpu), "0"])
+        process = subprocess.Popen([self.load_program, str(self.load_cpu), "0", *kind])
         try:
             yield
         finally:
             process.terminate()
             process.wait()
 
-    def load_for(self, milliseconds):
+    def load_for(self, milliseconds, *kind):
         """The load, for some time. Returns how many calls it made."""
-        command = [self.load_program, str(self.load_cpu), str(milliseconds)]
+        command = [self.load_program, str(self.load_cpu), str(milliseconds), *kind]
         return int(subprocess.run(command, check=True, capture_output=True).stdout)
 
 
