@@ -148,7 +148,8 @@ impl Processes {
         mappings.get(index).filter(|mapping| mapping.start <= address).cloned()
     }
 
-    fn refresh(&mut self, pid: u32) {
+    /// Reads a process's mappings anew.
+    pub fn refresh(&mut self, pid: u32) {
         let Some(identity) = identity(pid) else { return };
         let Ok(text) = fs::read_to_string(format!("/proc/{pid}/maps")) else { return };
         let mut mappings = parse(&text);

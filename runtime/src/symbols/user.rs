@@ -116,6 +116,8 @@ impl Worker {
 
     fn unwind(&mut self, event: &[u8]) -> Option<Unwound> {
         let sample = Sample::read(event)?;
+        // What is unwound wrongly stays so, and samples are few: libraries may just have been loaded.
+        self.processes.refresh(sample.pid);
         let addresses = self.unwinder.unwind(&sample, &mut self.processes);
         let code = self.processes.code_ranges(sample.pid);
         Some(Unwound { id: sample.id, pid: sample.pid, addresses, code })

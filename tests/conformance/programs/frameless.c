@@ -1,4 +1,5 @@
-/* Functions without frame pointers: their frames are found by unwinding tables only. */
+/* Functions without frame pointers: their frames are found by unwinding tables only.
+   frameless [ROUNDS [MILLISECONDS that it stays afterwards]] */
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -39,5 +40,7 @@ FRAMELESS void frameless_outer(int rounds)
 int main(int argc, char **argv)
 {
     frameless_outer(argc > 1 ? atoi(argv[1]) : 1);
+    if (argc > 2)
+        usleep(atoi(argv[2]) * 1000);
     return 0;
 }
