@@ -133,3 +133,29 @@ fn loaded_bpf_programs_are_listed_with_their_numbers() {
     assert!(id.parse::<u32>().is_ok(), "{said}");
     list(&["-e", &format!("fexit:bpf:{id}:interval_s_1234_1 {{ }}")]).has(said.replace("fentry", "fexit").trim());
 }
+
+/// Needs a C compiler; where the program's debug information is elsewhere, `--debuginfo` says where.
+#[test]
+fn arguments_of_user_functions_come_from_debug_information() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |command: &str, arguments: &[&str]| {
+        std::process::Command::new(command).args(arguments).current_dir(&folder).status().is_ok_and(|it| it.success())
+    };
+    let source = "struct foo { int a; };\nint take(const char *text, struct foo *foo, long n) { return foo->a; }\nint main() {}\n";
+    std::fs::write(folder.path().join("program.c"), source).unwrap();
+    if !run("cc", &["-g", "-o", "program", "program.c"]) {
+        return println!("skipped: there is no C compiler");
+    }
+    let path = folder.path().join("program").display().to_string();
+    let probe = format!("uprobe:{path}:take");
+    let arguments = "\n    const char* text\n    struct foo* foo\n    long int n\n";
+    assert_eq!(list(&["-v", &probe]).stdout, format!("{probe}{arguments}"));
+    std::fs::create_dir(folder.path().join("debug")).unwrap();
+    if !run("objcopy", &["--only-keep-debug", "program", "debug/program.debug"])
+        || !run("objcopy", &["--strip-debug", "program"])
+    {
+        return println!("skipped: there is no objcopy");
+    }
+    assert_eq!(list(&["-v", &probe]).stdout, format!("{probe}\n"));
+    assert_eq!(list(&["-v", &probe, "--debuginfo=/nowhere:debug"]).stdout, format!("{probe}{arguments}"));
+}

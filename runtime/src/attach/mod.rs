@@ -114,6 +114,9 @@ pub enum Reason {
     /// There is nothing of that name; `config = { missing_probes = … }` says what then.
     #[error("{0}")]
     Missing(String),
+    /// The program or library was there when the script was compiled.
+    #[error("there is no file {0}")]
+    FileGone(String),
     #[error(transparent)]
     Refused(#[from] Refusal),
     #[error("{0}")]

@@ -90,9 +90,11 @@ fn kernel_path(path: &str) -> Result<CString, Reason> {
 
 /// What the kernel's answer means for a uprobe (`kernel/events/uprobes.c`).
 fn explain(error: io::Error, path: &str, around: &Surroundings<'_>) -> Reason {
+    if error.raw_os_error() == Some(libc::ENOENT) {
+        return Reason::FileGone(path.to_owned());
+    }
     let gone = around.pid.filter(|pid| !Path::new(&format!("/proc/{pid}")).exists());
     let meaning = match (error.raw_os_error(), gone) {
-        (Some(libc::ENOENT), _) => format!("there is no file {path}"),
         (Some(libc::ESRCH), Some(pid)) => format!("the process {pid} has ended"),
         (Some(ENOTSUPP | libc::EOPNOTSUPP), _) => {
             format!("the kernel cannot put a breakpoint on the instruction at this place of {path}")

@@ -9,6 +9,8 @@ use std::thread;
 use probebook_compiler::c_compiler::CUnit;
 use probebook_compiler::kernel_info::Unavailable;
 
+use crate::text::reason;
+
 /// The version of LLVM that programs are generated with: it reads its own bitcode and older.
 const NEWEST: u32 = 22;
 /// Versions before it lack what BPF needs (`-mcpu=v3`).
@@ -29,8 +31,10 @@ pub fn translate(unit: &CUnit, flags: &[String], path: &Path) -> Result<Result<V
         )),
     })?;
     let text = format!("{}\n#line 1 {:?}\n{}", unit.prelude, path.display().to_string(), without_absent(unit));
-    run(&program, flags, text)
-        .map_err(|error| Unavailable { reason: format!("{} cannot be run: {error}", program.display()), remedy: None })
+    run(&program, flags, text).map_err(|error| Unavailable {
+        reason: format!("{} cannot be run: {}", program.display(), reason(&error)),
+        remedy: Some(format!("{VARIABLE} may name another one")),
+    })
 }
 
 fn run(program: &Path, flags: &[String], text: String) -> io::Result<Result<Vec<u8>, String>> {

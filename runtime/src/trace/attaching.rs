@@ -37,6 +37,7 @@ impl Trace {
                         self.attachments.extend(attachments);
                         self.summary.probes += 1;
                     }
+                    Err(error) if missing::went_away(&error, &self.plan) => {}
                     Err(error) => missing::pass_over(error, self.plan.settings.missing_probes, sink)?,
                 }
             }

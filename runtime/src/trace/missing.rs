@@ -1,8 +1,10 @@
 //! Probes that cannot be attached, and those that the kernel has passed over.
 
-use probebook_compiler::plan::{MissingProbes, Plan};
+use std::collections::BTreeSet;
 
-use crate::attach::AttachError;
+use probebook_compiler::plan::{Attach, MissingProbes, Plan};
+
+use crate::attach::{AttachError, Reason};
 use crate::events::{Severity, Sink};
 
 /// What becomes of a probe that could not be attached, whatever the reason; `missing_probes` decides.
@@ -15,6 +17,20 @@ pub fn pass_over(error: AttachError, how: MissingProbes, sink: &mut dyn Sink) ->
             Ok(())
         }
     }
+}
+
+/// Whether what a probe is in has just gone, and is one of several files that its attach point stands for:
+/// among the programs of a whole host one may always be ending, or being replaced.
+pub fn went_away(error: &AttachError, plan: &Plan) -> bool {
+    if !matches!(error.reason, Reason::FileGone(_)) {
+        return false;
+    }
+    let file = |attach: &Attach| match attach {
+        Attach::Uprobe { path, .. } | Attach::Usdt { path, .. } => Some(path.clone()),
+        _ => None,
+    };
+    let siblings = plan.probes.iter().filter(|probe| probe.span == error.span);
+    siblings.filter_map(|probe| file(&probe.attach)).collect::<BTreeSet<_>>().len() > 1
 }
 
 /// The probes of a program, in one word: the kernel does not tell which of them it has skipped.

@@ -175,6 +175,27 @@ fn uprobe_and_uretprobe() {
     }
 }
 
+/// Both probes come from one attach point, as with a wildcard over files.
+#[test]
+fn a_file_that_goes_away_keeps_none_of_the_others_from_being_traced() {
+    let Some(session) = session() else { return };
+    let (path, offset) = libc_function(&session, "getppid").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let gone = folder.path().join("gone").display().to_string();
+    let at = |path: &str| Attach::Uprobe { path: path.into(), symbol: "getppid".into(), offset, returns: false };
+    let mut plan = printing_pid(ProgramKind::Probe, at(&path));
+    plan.probes.push(ProbePlan { attach: at(&gone), ..plan.probes[0].clone() });
+    let sink = run(&session, plan, StartOptions::default(), 3, || {
+        let _ = std::os::unix::process::parent_id();
+    });
+    assert!(our_lines(&sink) >= 3, "{}", sink.text);
+    let alone = printing_pid(ProgramKind::Probe, at(&gone));
+    match session.start(alone, StartOptions::default()).unwrap().attach(&mut Recorder::default()) {
+        Err(TraceError::Attach(error)) => assert_eq!(error.reason.to_string(), format!("there is no file {gone}")),
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
 fn kprobe_and_kretprobe_or_the_reason_why_not() {
     let Some(session) = session() else { return };

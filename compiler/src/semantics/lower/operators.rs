@@ -14,8 +14,9 @@ impl Lowerer<'_> {
     pub fn binary(&mut self, operator: BinaryOp, left: Operand, right: Operand, span: Span) -> Lowered<Operand> {
         if left.is_unknown() || right.is_unknown() {
             self.unknown(if left.is_unknown() { &left } else { &right })?;
-            let ty = if operator.is_comparison() { Type::Bool } else { Type::Void };
-            return Ok(if ty == Type::Void { Operand::void(span) } else { Operand::scalar(ty, Ir::int(0), span) });
+            // Not a constant: what depends on it may be what gives the unknown its type.
+            let comparison = || Operand::scalar(Type::Bool, Ir::Opaque(Box::new(Ir::int(0))), span);
+            return Ok(if operator.is_comparison() { comparison() } else { Operand::void(span) });
         }
         if operator.is_comparison() {
             return self.compare(operator, left, right, span);

@@ -72,7 +72,7 @@ fn expand(request: &Request, ty: &'static ProbeType, returns: bool) -> Outcome {
         match in_binary(request, ty, path, &point, returns) {
             Ok(found) => result.extend(found),
             // Among many files some may not be readable, or not be programs.
-            Err(_) if several => {}
+            Err(diagnostic) if several && diagnostic.id != "too-many-probes" => {}
             Err(diagnostic) => return Err(diagnostic),
         }
         request.check_limit(result.len())?;
@@ -402,6 +402,19 @@ mod tests {
         for text in ["u:/b:add+3", "u:/b:10", "u:/b:_init"] {
             assert_eq!(expand_with(text, &environment).map(|found| found.len()), Ok(1), "{text}");
         }
+    }
+
+    /// Not even where other files of the wildcard match less.
+    #[test]
+    fn too_many_matches_in_one_file_are_refused() {
+        let mut environment = Environment::default();
+        environment.settings.max_probes = 1;
+        for text in ["u:*:add*", "u:/b:add*"] {
+            let refused = expand_with(text, &environment).unwrap_err();
+            assert_eq!(refused, format!("{text} matches 2 probes; the limit is 1"));
+        }
+        environment.settings.max_probes = 2;
+        assert_eq!(expand_with("u:*:add*", &environment).map(|found| found.len()), Ok(2));
     }
 
     #[test]
