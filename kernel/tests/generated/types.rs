@@ -61,7 +61,7 @@ pub const AGGREGATES: [(&str, &str); 14] = [
     ("hist", ", 2"),
     ("hist", ", 5"),
     ("lhist", ", 0, 100, 10"),
-    ("lhist", ", -50, 1000, 7"),
+    ("lhist", ", 50, 1000, 7"),
     ("tseries", ", 1s, 4"),
     ("tseries", ", 10ms, 3, \"avg\""),
     ("tseries", ", 1s, 5, \"max\""),
