@@ -112,7 +112,11 @@ fn run_script(arguments: &Arguments) -> Result<u8, Failure> {
         Some(Mode::Codegen) => Ok(0),
         Some(Mode::CompilerBench) => measure(&session, &script, begun.elapsed()),
         None | Some(Mode::Bench | Mode::Test) if compiled.plan.probes.is_empty() => {
-            Err(Failure::Message("No probes to attach".to_string()))
+            // bpftrace says so on standard output.
+            if !arguments.quiet {
+                super::say("No probes to attach\n");
+            }
+            Ok(1)
         }
         _ => trace(arguments, &session, compiled, &sources, source),
     }

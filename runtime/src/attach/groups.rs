@@ -75,15 +75,25 @@ fn groups(plan: &Plan, linking: &[Linking]) -> Vec<Group> {
     groups
 }
 
-/// The probes of a plan in the order in which they are attached, so that actions on one place run in their order: on a function's
-/// trampoline the latest program runs first (`bpf_trampoline_link_prog` in `kernel/bpf/trampoline.c`).
+/// The probes of a plan in the order in which they are attached, so that actions on one place run in their order.
 pub fn in_order(plan: &Plan, linking: &[Linking]) -> impl Iterator<Item = Group> {
-    let is_trampoline = |group: &Group| {
+    let is_reversed = |group: &Group| {
         let probe = group.probes.first().and_then(|index| plan.probes.get(*index));
-        probe.is_some_and(|probe| matches!(probe.attach, Attach::Fentry { .. }))
+        probe.is_some_and(|probe| latest_runs_first(&probe.attach))
     };
-    let (trampolines, others): (Vec<_>, Vec<_>) = groups(plan, linking).into_iter().partition(is_trampoline);
-    others.into_iter().chain(trampolines.into_iter().rev())
+    let (reversed, others): (Vec<_>, Vec<_>) = groups(plan, linking).into_iter().partition(is_reversed);
+    others.into_iter().chain(reversed.into_iter().rev())
+}
+
+/// Whether the kernel runs the program first that was attached last: on trampolines (`bpf_trampoline_link_prog` in
+/// `kernel/bpf/trampoline.c`), uprobes (`consumer_add` in `kernel/events/uprobes.c`) and kprobes (`add_new_kprobe` in
+/// `kernel/kprobes.c`; their returns are in the order of attaching).
+fn latest_runs_first(attach: &Attach) -> bool {
+    match attach {
+        Attach::Fentry { .. } | Attach::Uprobe { .. } | Attach::Usdt { .. } => true,
+        Attach::Kprobe { returns, .. } => !returns,
+        _ => false,
+    }
 }
 
 /// Attaches a group's probes; if that fails, one by one, to see which of them it is.
@@ -176,6 +186,21 @@ mod tests {
         assert_eq!(super::linking(&plan, Mechanisms::default(), false, on((6, 5))), single);
         assert_eq!(super::linking(&plan, Mechanisms::default(), false, on((6, 6))), linking);
         assert_eq!(super::linking(&plan, Mechanisms::default(), true, on((6, 6))), single);
+    }
+
+    #[test]
+    fn where_the_latest_runs_first_the_first_is_attached_last() {
+        let user = plan(&[(0, "/a", false), (1, "/a", false), (2, "/a", true)]);
+        let other = |program| ProbePlan {
+            name: String::new(),
+            span: Span::default(),
+            attach: Attach::Interval { period_ns: 1 },
+            program,
+        };
+        let probes = user.probes.iter().cloned().chain([other(3), other(4)]).collect();
+        let plan = Plan { probes, ..user };
+        let programs: Vec<usize> = in_order(&plan, &[Linking::Single; 5]).map(|group| group.program).collect();
+        assert_eq!(programs, [3, 4, 2, 1, 0]);
     }
 
     #[test]
