@@ -11,8 +11,8 @@ help:
 	@echo 'make build   the release binary, $(BINARY)'
 	@echo 'make demo    notebooks/tour.ipynb through the kernel, as a page in build/'
 	@echo 'make lab     JupyterLab on notebooks/'
-	@echo 'make test    format check, lint, every test that this kernel can run'
-	@echo 'make test-vm what it cannot run, in a virtual machine'
+	@echo 'make test    format check, lint, every test; what this kernel lacks in a virtual machine'
+	@echo 'make test-vm the tests in the virtual machine only'
 	@echo 'make bench   speed and memory, side by side with bpftrace'
 	@echo 'make wheel   a wheel in build/wheel/'
 	@echo 'make clean   removes what was built; .venv stays'
@@ -42,7 +42,7 @@ lab: install
 test:
 	@python3 tools/run-tests
 
-# What needs another kernel than this machine's, under Debian's 6.1 and 6.12 in qemu.
+# The step of `make test` that needs another kernel than this machine's: under Debian's 6.1 and 6.12, in qemu.
 test-vm:
 	@tools/setup build vm
 	@python3 tools/run-tests rust release vm

@@ -100,7 +100,7 @@ pub fn run(case: &Case, place: &Place) -> Result<Run, String> {
     let _pins = case.needs.iter().any(|need| need == "bpffs").then(|| Pins::mount(folder.path())).transpose()?;
     let before = case.before.as_deref().map(|command| format!("exec {}", fill(command, &blanks)));
     let before = before.as_deref().map(Group::shell).transpose()?;
-    case.delay.into_iter().for_each(thread::sleep);
+    case.delay.into_iter().for_each(|delay| thread::sleep(delay * patience()));
     if let Some(group) = &before {
         blanks.push(("{{pid}}".into(), group.0.id().to_string()));
     }

@@ -12,7 +12,9 @@ from pathlib import Path
 from . import initramfs
 from .archive import Unavailable
 
-CPUS = 2
+# One processor: where kernel code changes that another one executes, emulated processors now and then loop for ever
+# in instructions that are gone (seen with fentry under 6.1).
+CPUS = 1
 MEMORY_MIB = 2048
 # What the guest's console said last is shown when something went wrong.
 CONSOLE_LINES = 30
@@ -69,7 +71,7 @@ def _qemu(kernel, scratch, descriptors):
         raise Unavailable("qemu-system-x86_64 is missing (tools/setup vm)")
     # la57=off: five levels of page tables only make emulation slower.
     arguments = [program, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-M", "pc"]
-    arguments += ["-accel", "tcg,thread=multi", "-cpu", "max,la57=off", "-smp", str(CPUS)]
+    arguments += ["-accel", "tcg", "-cpu", "max,la57=off", "-smp", str(CPUS)]
     arguments += ["-m", str(MEMORY_MIB)]
     arguments += ["-object", f"memory-backend-memfd,id=memory,size={MEMORY_MIB}M,share=on"]
     arguments += ["-numa", "node,memdev=memory"]
