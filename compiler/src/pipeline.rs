@@ -12,6 +12,7 @@ use crate::semantics::c_sources::{self, CCode};
 use crate::semantics::c_types::{self, CTypes, Surroundings};
 use crate::semantics::environment::{Declaration, Environment, LiveMap};
 use crate::semantics::named_parameters::{self, NamedParameter};
+use crate::semantics::probe_filter::ProbeFilter;
 use crate::semantics::replaced::{self, Earlier};
 use crate::semantics::{self, Analysis, c_macros, imports, macros};
 use crate::syntax;
@@ -52,6 +53,8 @@ pub struct Request<'a> {
     pub read_warnings: bool,
     /// Only check: probes and symbols that this system does not have are taken for granted.
     pub assume_probes: bool,
+    /// Probes that it does not want are left out (`--probe-filter`).
+    pub probe_filter: Option<ProbeFilter>,
     /// One program may serve the entry and the return of functions, where the kernel has that.
     pub kprobe_sessions: bool,
     pub options: codegen::Options,
@@ -82,6 +85,7 @@ impl<'a> Request<'a> {
             include_files: &[],
             read_warnings: false,
             assume_probes: false,
+            probe_filter: None,
             kprobe_sessions: true,
             options: codegen::Options::default(),
             cache: None,
@@ -202,6 +206,7 @@ fn environment(request: &Request) -> Environment {
     environment.pid = request.pid;
     environment.read_warnings = request.read_warnings;
     environment.assume_probes = request.assume_probes;
+    environment.probe_filter.clone_from(&request.probe_filter);
     environment.kprobe_sessions = request.kprobe_sessions;
     environment.settings = request.settings.clone();
     environment.setting_variables = request.variables.to_vec();

@@ -13,6 +13,7 @@ use probebook_compiler::semantics::c_sources::CCode;
 use probebook_compiler::semantics::c_types::CTypes;
 use probebook_compiler::semantics::environment::{Declaration, LiveMap};
 use probebook_compiler::semantics::named_parameters::NamedParameter;
+use probebook_compiler::semantics::probe_filter::ProbeFilter;
 use probebook_compiler::syntax::ast::{Macro, SourceId, Span};
 use probebook_runtime::attach::{AttachError, Reason};
 use probebook_runtime::events::{LossKind, LossReport};
@@ -69,6 +70,8 @@ pub struct Flags {
     pub read_warnings: bool,
     /// `--no-probe-check`
     pub assume_probes: bool,
+    /// `--probe-filter`
+    pub probe_filter: Option<ProbeFilter>,
     /// `--no-feature kprobe_session`
     pub no_kprobe_sessions: bool,
 }
@@ -164,6 +167,7 @@ fn with_request<R>(session: &Session, script: &Script, then: impl FnOnce(&Reques
         include_files: &script.flags.include_files,
         read_warnings: script.flags.read_warnings,
         assume_probes: script.flags.assume_probes,
+        probe_filter: script.flags.probe_filter.clone(),
         kprobe_sessions: !script.flags.no_kprobe_sessions,
         options: Options { cpu: Cpu::V3, newest: newest_cpu(session) },
         cache: script.cache,

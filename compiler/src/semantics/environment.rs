@@ -9,6 +9,7 @@ use crate::plan::{MapKind, Settings, UserMap};
 use crate::semantics::c_sources::{CCode, Callable};
 use crate::semantics::c_types::CTypes;
 use crate::semantics::named_parameters::NamedParameter;
+use crate::semantics::probe_filter::ProbeFilter;
 use crate::semantics::widen;
 use crate::syntax::ast::{NodeId, Span};
 use crate::types::Type;
@@ -45,6 +46,8 @@ pub struct Environment {
     pub read_warnings: bool,
     /// Probes and symbols that are not here are taken for granted.
     pub assume_probes: bool,
+    /// Probes that it does not want are left out.
+    pub probe_filter: Option<ProbeFilter>,
     /// A program may be at the entry and the return of functions.
     pub kprobe_sessions: bool,
     /// A variable was read that nothing has given a type yet.

@@ -19,6 +19,7 @@ mod missing_probes;
 pub mod named_parameters;
 pub mod nearest;
 mod plan_builder;
+pub mod probe_filter;
 pub mod probes;
 pub mod replaced;
 mod rounds;

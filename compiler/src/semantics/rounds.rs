@@ -254,6 +254,9 @@ fn expand<'a>(
             found.extend(missing_probes::of_action(probe, how));
         }
         diagnostics.extend(found);
+        if let Some(filter) = &environment.probe_filter {
+            expanded.retain(|probe| filter.wants(probe));
+        }
         actions.push(Action { probe, expanded });
     }
     actions

@@ -5,7 +5,9 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{ArgAction, Args, CommandFactory};
+use probebook_compiler::semantics::probe_filter::ProbeFilter;
 use probebook_runtime::Mechanisms;
+use regex_lite::Regex;
 
 use super::list;
 use crate::engine::Flags;
@@ -71,6 +73,9 @@ pub struct Arguments {
     /// Do without kernel features: kprobe_multi, kprobe_session, uprobe_multi
     #[arg(long, value_name = "FEATURE", value_delimiter = ',', action = ArgAction::Append, value_parser = feature)]
     pub no_feature: Vec<String>,
+    /// Only probes whose full names match this regular expression, and begin and end
+    #[arg(long, value_name = "REGEX", value_parser = regular_expression)]
+    pub probe_filter: Option<Regex>,
     /// Enable USDT semaphores in every process that has the file mapped
     #[arg(long)]
     pub usdt_file_activation: bool,
@@ -136,6 +141,7 @@ impl Arguments {
             include_files: self.include_files.clone(),
             read_warnings: self.read_warnings > 0,
             assume_probes: false,
+            probe_filter: self.probe_filter.clone().map(|regex| ProbeFilter::new(move |name| regex.is_match(name))),
             no_kprobe_sessions: self.is_without("kprobe_session"),
         }
     }
@@ -259,6 +265,10 @@ fn feature(text: &str) -> Result<String, String> {
         return Ok(text.to_string());
     }
     Err(format!("USAGE: --no-feature can only have values '{}'.", FEATURES.join(",")))
+}
+
+fn regular_expression(text: &str) -> Result<Regex, String> {
+    Regex::new(text).map_err(|error| format!("Invalid --probe-filter regex: {error}"))
 }
 
 /// A process number, with bpftrace's words for what is none.

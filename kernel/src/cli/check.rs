@@ -95,6 +95,7 @@ fn check(session: &Session, arguments: &Arguments, name: String, text: String) -
         include_dirs: arguments.include_dirs.clone(),
         include_files: arguments.include_files.clone(),
         assume_probes: arguments.no_probe_check,
+        probe_filter: None,
         no_kprobe_sessions: true,
         ..Flags::default()
     };
