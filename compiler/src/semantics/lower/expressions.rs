@@ -12,12 +12,7 @@ use super::{Lowered, Lowerer, Operand, Repr, literals, typeinfo};
 impl Lowerer<'_> {
     /// Lowers an expression; what it needs beforehand is emitted.
     pub fn expr(&mut self, expr: &Expr) -> Lowered<Operand> {
-        // As bpftrace places it: without the parentheses around what a field belongs to.
-        let place = match &expr.kind {
-            ExprKind::Field { object, .. } => Span { start: object.span.start, ..expr.span },
-            _ => expr.span,
-        };
-        let around = std::mem::replace(&mut self.place, place);
+        let around = std::mem::replace(&mut self.place, expr.span);
         let operand = self.lower_expr(expr);
         self.place = around;
         operand
