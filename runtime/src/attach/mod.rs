@@ -26,6 +26,7 @@ use probebook_compiler::kernel_info::Unavailable;
 use probebook_compiler::plan::{Attach, ProbePlan, ProgramKind};
 use probebook_compiler::syntax::ast::Span;
 
+use crate::loader::heap;
 use crate::loader::limits;
 use crate::loader::privilege::Refusal;
 use crate::loader::program::Linking;
@@ -215,6 +216,7 @@ impl Reaper {
                 drop(programs);
                 last.into_iter().for_each(|task| task());
                 done.map(|done| done.send(()));
+                heap::give_back();
             }
         })?;
         Ok(Reaper { sender })

@@ -7,6 +7,7 @@ pub mod bpf;
 pub mod child;
 pub mod control;
 pub mod feature;
+pub mod heap;
 pub mod inspect;
 pub mod limits;
 pub mod link;
