@@ -305,8 +305,13 @@ fn concatenate(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
     let first = string_argument(lowerer, call, 0)?;
     let second = string_argument(lowerer, call, 1)?;
     let (Some(first), Some(second)) = (first, second) else { return Ok(Operand::void(call.span)) };
+    joined(lowerer, first, second, call.span)
+}
+
+/// Apart from [`concatenate`], which calls itself by way of its arguments and must not take much stack.
+fn joined(lowerer: &mut Lowerer, first: Operand, second: Operand, span: Span) -> Lowered<Operand> {
     if let (Repr::Text(first), Repr::Text(second)) = (&first.repr, &second.repr) {
-        return Ok(text_literal(format!("{}{}", until_nul(first), until_nul(second)), call.span));
+        return Ok(text_literal(format!("{}{}", until_nul(first), until_nul(second)), span));
     }
     let (first, second) = (as_string(lowerer, first)?, as_string(lowerer, second)?);
     let (first_size, second_size) = (first.ty.size(), second.ty.size());
@@ -323,7 +328,7 @@ fn concatenate(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
     let end = Ir::Offset { base: Box::new(slot.clone()), by: Box::new(length) };
     let from = lowerer.materialize(&second)?;
     read_string(lowerer, end, Ir::int(i64::from(second_size) + 1), from, AddressSpace::Kernel);
-    Ok(Operand::memory(Type::String { capacity }, slot, call.span))
+    Ok(Operand::memory(Type::String { capacity }, slot, span))
 }
 
 fn memcmp(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {

@@ -75,7 +75,11 @@ pub fn info() -> ExitCode {
         std::env::consts::ARCH
     );
     text.extend(version().lines().map(|line| format!("  version: {line}\n")));
-    text.push_str("  LLVM: 22\n  libdw (DWARF support): yes\n  blazesym (advanced symbolization): yes\n");
+    text.push_str("  LLVM: 22\n");
+    // What bpftrace may be built without.
+    for part in ["libdw (DWARF support)", "blazesym (advanced symbolization)", "dwunwind (DWARF stack unwinding)"] {
+        text.push_str(&format!("  {part}: yes\n"));
+    }
     let mut area = "";
     for line in doctor::features(&session) {
         if line.area != area {

@@ -18,6 +18,8 @@ impl Lowerer<'_> {
         operand
     }
 
+    /// Calls itself for each level of nesting: what an arm needs beyond a call lies in a function of its own, off this
+    /// one's stack.
     fn lower_expr(&mut self, expr: &Expr) -> Lowered<Operand> {
         let span = expr.span;
         match &expr.kind {
@@ -30,41 +32,20 @@ impl Lowerer<'_> {
             ExprKind::Positional(index) => Ok(self.positional(*index, span)),
             ExprKind::PositionalCount => Ok(Operand::integer(self.env.parameters.len() as i64, span)),
             ExprKind::Call { name, arguments } => self.call(name, arguments, span, false),
-            ExprKind::Sizeof(of) => {
-                let size = self.type_of(of)?.size();
-                Ok(Operand { ty: Type::U64, ..integer_literal(u64::from(size), span) })
-            }
+            ExprKind::Sizeof(of) => self.size_of(of, span),
             ExprKind::Offsetof { of, path } => self.offset_of(of, path, span),
             ExprKind::Typeinfo(of) => self.typeinfo(of, span),
             ExprKind::Unary { operator, operand } => self.unary(*operator, operand, span),
             ExprKind::Step { target, increment, prefix } => self.step(target, *increment, *prefix, span),
             ExprKind::Binary { operator: BinaryOp::And, left, right } => self.logical(left, right, true, span),
             ExprKind::Binary { operator: BinaryOp::Or, left, right } => self.logical(left, right, false, span),
-            ExprKind::Binary { operator: operator @ (BinaryOp::Equal | BinaryOp::NotEqual), left, right }
-                if typeinfo::subject(left).is_some() && typeinfo::subject(right).is_some() =>
-            {
-                let (Some(left), Some(right)) = (typeinfo::subject(left), typeinfo::subject(right)) else {
-                    return Ok(Operand::void(span));
-                };
-                self.same_typeinfo(*operator, left, right, span)
-            }
-            ExprKind::Binary { operator, left, right } => {
-                if let Some(value) = literals::evaluate(expr) {
-                    return self.folded(value, span);
-                }
-                let left = self.expr(left)?;
-                let right = self.expr(right)?;
-                self.binary(*operator, left, right, span)
-            }
+            ExprKind::Binary { operator, left, right } => self.operands(expr, *operator, left, right),
             ExprKind::Ternary { condition, then, otherwise } => {
                 self.ternary(condition, then.as_deref(), otherwise, span)
             }
             ExprKind::If { condition, then, otherwise } => self.if_value(condition, then, otherwise.as_ref(), span),
             ExprKind::Field { object, field } => self.field(object, field, span),
-            ExprKind::TupleField { object, index, index_span } => {
-                let object = self.expr(object)?;
-                self.element(object, i64::from(*index), *index_span, span)
-            }
+            ExprKind::TupleField { object, index, index_span } => self.tuple_field(object, *index, *index_span, span),
             ExprKind::Index { object, index } => self.index(object, index, span),
             ExprKind::Cast { to, operand } => self.cast(to, operand, span),
             ExprKind::Tuple(elements) => self.tuple(elements, span),
@@ -72,6 +53,31 @@ impl Lowerer<'_> {
             ExprKind::Block(block) => self.traced_back(block, span, |this| this.block_value(block, span)),
             ExprKind::Comptime(inner) => self.comptime(inner, span),
         }
+    }
+
+    fn size_of(&mut self, of: &TypeOrExpr, span: Span) -> Lowered<Operand> {
+        let size = self.type_of(of)?.size();
+        Ok(Operand { ty: Type::U64, ..integer_literal(u64::from(size), span) })
+    }
+
+    fn tuple_field(&mut self, object: &Expr, index: u32, index_span: Span, span: Span) -> Lowered<Operand> {
+        let object = self.expr(object)?;
+        self.element(object, i64::from(index), index_span, span)
+    }
+
+    /// `expr` is `left` and `right` with an operator that looks at both.
+    fn operands(&mut self, expr: &Expr, operator: BinaryOp, left: &Expr, right: &Expr) -> Lowered<Operand> {
+        if matches!(operator, BinaryOp::Equal | BinaryOp::NotEqual)
+            && let (Some(left), Some(right)) = (typeinfo::subject(left), typeinfo::subject(right))
+        {
+            return self.same_typeinfo(operator, left, right, expr.span);
+        }
+        if let Some(value) = literals::evaluate(expr) {
+            return self.folded(value, expr.span);
+        }
+        let left = self.expr(left)?;
+        let right = self.expr(right)?;
+        self.binary(operator, left, right, expr.span)
     }
 
     /// What the grammar knows and the compiler does not yet.
