@@ -193,7 +193,7 @@ def test_losses_are_told(kernel):
 def test_every_error_has_a_position(kernel):
     for script in [
         "begin { prnt(1); }",
-        "begin { @nowhere_assigned }\nbegin { print(@nowhere_assigned); }",
+        'begin { @one[1] = 1; print(@one["a"]); }',
         "tracepoint:syscalls:sys_enter_opnat { }",
         "tracepoint:syscalls:sys_enter_openat { print(args.filenme); }",
         'begin { printf("%d", "text"); }',

@@ -20,12 +20,32 @@ pub(super) fn link(code: &[Bitcode], module: &Module<'_>) -> Result<()> {
         linked.set_data_layout(&module.get_data_layout());
         module.link_in_module(linked).map_err(refused)?;
     }
+    drop_licenses(module);
     for function in module.get_functions().filter(|function| function.count_basic_blocks() > 0) {
         function.set_linkage(Linkage::Internal);
+        // LLVM takes no function that asks for both.
+        function.remove_enum_attribute(AttributeLoc::Function, Attribute::get_named_enum_kind_id("alwaysinline"));
         let kind = Attribute::get_named_enum_kind_id("noinline");
         function.add_attribute(AttributeLoc::Function, module.get_context().create_enum_attribute(kind, 0));
     }
     Ok(())
+}
+
+/// Programs have one license, ours; what a C source says of its own is for loaders that ask it. Nobody
+/// refers to it once the lists of what is to be kept are gone.
+fn drop_licenses(module: &Module<'_>) {
+    for list in ["llvm.used", "llvm.compiler.used"] {
+        if let Some(list) = module.get_global(list) {
+            // SAFETY: nothing can refer to these lists, and this handle is the only one.
+            unsafe { list.delete() };
+        }
+    }
+    for global in module.get_globals() {
+        if global.get_section().is_some_and(|section| section.to_bytes() == b"license") {
+            global.set_linkage(Linkage::Internal);
+            global.set_name("license_of_c_source");
+        }
+    }
 }
 
 fn refused(message: inkwell::support::LLVMString) -> CodegenError {

@@ -135,8 +135,10 @@ impl Importer<'_> {
             if kind_of(&path).is_none() {
                 continue;
             }
-            if let Some(found) = self.files.find(&path).filter(|found| !found.is_folder) {
-                self.file(found.path, &format!("{name}/{entry}"), span);
+            let Some(found) = self.files.find(&path).filter(|found| !found.is_folder) else { continue };
+            let name = format!("{name}/{entry}");
+            if !self.is_open(&name, &path, &found, span) {
+                self.file(found.path, &name, span);
             }
         }
     }
@@ -169,23 +171,21 @@ impl Importer<'_> {
             self.diagnostics.push(Diagnostic::error("unknown-import", span, message).hint(hint));
             return None;
         };
-        let folder = path.parent().and_then(|folder| Some((folder, self.files.find(folder)?)));
-        let open = match &folder {
-            _ if found.world_writable => Some(path.as_path()),
-            Some((folder, kept)) if kept.world_writable => Some(*folder),
-            _ => None,
-        };
-        if let Some(open) = open {
-            let shown = if open.as_os_str().is_empty() { Path::new(".") } else { open };
-            let message = format!(
-                "{name} is not imported: {} has global write permissions, so anybody may change it",
-                shown.display()
-            );
-            let hint = format!("chmod o-w {}", shown.display());
-            self.diagnostics.push(Diagnostic::error("unsafe-import", span, message).hint(hint));
-            return None;
-        }
-        Some(found)
+        (!self.is_open(name, &path, &found, span)).then_some(found)
+    }
+
+    /// Whether anybody may change what is imported, because the file or a folder it lies in is open to all: the one
+    /// that was named, or the one that a link leads to. Says so.
+    fn is_open(&mut self, name: &str, path: &Path, found: &Found, span: Span) -> bool {
+        let folders = [path.parent(), found.path.parent()].into_iter().flatten();
+        let is_open = |folder: &&Path| self.files.find(folder).is_some_and(|folder| folder.world_writable);
+        let open = if found.world_writable { Some(path) } else { folders.into_iter().find(is_open) };
+        let Some(open) = open else { return false };
+        let shown = if open.as_os_str().is_empty() { Path::new(".") } else { open };
+        let shown = shown.display();
+        let message = format!("{name} is not imported: {shown} has global write permissions, so anybody may change it");
+        self.diagnostics.push(Diagnostic::error("unsafe-import", span, message).hint(format!("chmod o-w {shown}")));
+        true
     }
 
     fn file(&mut self, path: PathBuf, name: &str, span: Span) {
@@ -379,6 +379,8 @@ mod tests {
         let files = files(&[
             ("d/open.txt", ""),
             ("!d/open.bt", ""),
+            ("d/kept/", ""),
+            ("!d/kept/open.bt", ""),
             ("!d/w/", ""),
             ("d/w/x.bt", ""),
             ("d/config.bt", "config = { max_map_keys = 3 } begin { }"),
@@ -389,6 +391,7 @@ mod tests {
         assert!(error("import \"open.bt\";", &files).1.contains("d/open.bt has global write permissions"));
         assert!(error("import \"w/x.bt\";", &files).1.contains("d/w has global write permissions"));
         assert_eq!(error("import \"w\";", &files).0, "unsafe-import");
+        assert!(error("import \"kept\";", &files).1.contains("d/kept/open.bt has global write permissions"));
         assert!(error("import \"config.bt\";", &files).1.contains("`config` within import"));
         assert_eq!(error("begin { import \"config.bt\"; }", &files).0, "invalid-import");
         let errors = resolved("import \"wrong.bt\";", &files).unwrap_err();

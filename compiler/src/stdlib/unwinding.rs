@@ -110,6 +110,8 @@ fn identity(lowerer: &mut Lowerer, sample: &Ir, length: Var, process: Ir) -> Ir 
     let pointer = NATIVE.offsets.iter().find(|(name, _)| *name == "ip").map_or(0, |(_, offset)| *offset);
     let hash = lowerer.new_var(Scalar::I64);
     let first = load(sample, UnwindSample::REGISTERS + pointer);
+    // Processes that were forked have the same code at the same places.
+    let first = Ir::binary(Op::Xor, first, Ir::binary(Op::Shl, process.clone(), Ir::int(32)));
     lowerer.emit(Stmt::Set(hash, Ir::binary(Op::Mul, first, Ir::int(PRIME))));
     let code = code_ranges(lowerer, process);
     let index = lowerer.new_var(Scalar::I64);

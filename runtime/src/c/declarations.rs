@@ -85,7 +85,9 @@ impl Reader {
         let (defined, ty, count) = unsafe {
             (clang_isCursorDefinition(cursor) != 0, clang_getCursorType(cursor), clang_Cursor_getNumArguments(cursor))
         };
-        if !defined {
+        // Functions that are the source's own may be gone once it is translated.
+        // SAFETY: as above.
+        if !defined || unsafe { clang_getCursorLinkage(cursor) } != CXLinkage_External {
             return;
         }
         // SAFETY: the type is a function's, and the arguments are below their number.

@@ -54,6 +54,7 @@ impl Ring {
             handle(&event);
             drained.events += 1;
         }
+        drained.more = drained.events == u64::from(EVENTS_BETWEEN_LOOKS);
         let mut until_look = EVENTS_BETWEEN_LOOKS;
         while let Some(event) = self.buffer.next() {
             let pace = handle(&event);

@@ -43,7 +43,8 @@ fn keyed_entries(
     let keys = keys.chunks_exact(map.plan().key_size.max(1) as usize);
     let values = values.chunks_exact((copies * stride).max(1));
     let stacks = stack_offsets(key);
-    if stacks.is_empty() {
+    // Only aggregates of several entries are one aggregate.
+    if stacks.is_empty() || !matches!(user.value, Type::Aggregate(_)) {
         let entries = keys.zip(values).map(|(k, v)| (decode(key, k, resolve), decode_value(map, user, &[v], resolve)));
         return Ok(entries.collect());
     }
@@ -91,8 +92,7 @@ pub fn entry(map: &LiveMap, key: &[u8], resolve: &dyn Resolve) -> Result<(Value,
     Ok((shown, value))
 }
 
-/// A value with all its copies; those of several entries are one aggregate, of other values the last
-/// holds.
+/// A value with all its copies; those of several entries are one aggregate.
 fn decode_value(map: &LiveMap, user: &UserMap, values: &[&[u8]], resolve: &dyn Resolve) -> Value {
     let (_, stride) = map.copies();
     match &user.value {

@@ -3,8 +3,10 @@
 //! Works on a copy of the registers and of the innermost part of the stack, so the process may go on.
 
 use std::collections::HashMap;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use gimli::{
     BaseAddresses, CfaRule, EhFrame, EhFrameHdr, NativeEndian, Register, RegisterRule, UnwindContext, UnwindSection,
@@ -19,6 +21,9 @@ use super::processes::{Found, Place, Processes};
 const MOST_FRAMES: usize = 127;
 /// More files than this are not kept in memory.
 const MOST_FILES: usize = 256;
+
+/// Larger files are not read: any process may have one mapped.
+const LARGEST_FILE: u64 = 1 << 30;
 
 /// DWARF's numbers of x86-64's registers (System V ABI, AMD64 supplement, figure 3.36).
 const RBX: usize = 3;
@@ -55,8 +60,30 @@ impl<'a> Sample<'a> {
 /// The tables of files, kept from stack to stack.
 #[derive(Default)]
 pub struct Unwinder {
-    files: HashMap<PathBuf, Option<Tables>>,
+    files: HashMap<Identity, Option<Tables>>,
     context: UnwindContext<usize>,
+}
+
+/// Tells files apart, whatever their paths: a program may be built anew, and containers have paths of their own.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Identity {
+    device: u64,
+    inode: u64,
+    size: u64,
+    changed: (i64, i64),
+}
+
+impl Identity {
+    /// `None` for anything but a regular file of a size that may be read.
+    fn of(path: &Path) -> Option<Identity> {
+        let metadata = fs::metadata(path).ok()?;
+        (metadata.is_file() && metadata.len() <= LARGEST_FILE).then(|| Identity {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: metadata.len(),
+            changed: (metadata.mtime(), metadata.mtime_nsec()),
+        })
+    }
 }
 
 /// What a file says of its frames.
@@ -104,7 +131,8 @@ impl Unwinder {
         if self.files.len() > MOST_FILES {
             self.files.clear();
         }
-        let tables = self.files.entry(place.path.clone()).or_insert_with(|| Tables::read(&place.file)).as_ref()?;
+        let file = Identity::of(&place.file)?;
+        let tables = self.files.entry(file).or_insert_with(|| Tables::read(&place.file)).as_ref()?;
         let address = tables.address(place.offset)?;
         tables.with_row(address, &mut self.context, |row| caller(row, registers, memory)).flatten()
     }
@@ -144,7 +172,8 @@ fn caller(
 
 impl Tables {
     fn read(path: &Path) -> Option<Tables> {
-        let data = fs::read(path).ok()?;
+        let mut data = Vec::new();
+        File::open(path).ok()?.take(LARGEST_FILE).read_to_end(&mut data).ok()?;
         let file = object::File::parse(data.as_slice()).ok()?;
         let section = |name: &str| {
             let section = file.section_by_name(name)?;

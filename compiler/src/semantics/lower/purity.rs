@@ -20,7 +20,7 @@ pub fn leaves_no_trace(stmts: &[Stmt]) -> bool {
     };
     let calls = |expr: &Expr| match expr {
         Expr::Helper { id, .. } => !id.is_constant() && !is_clock(*id) && !only_reads(*id),
-        Expr::Call { .. } => true,
+        Expr::Call { .. } | Expr::CallC { .. } => true,
         _ => false,
     };
     stmts.iter().all(|stmt| harmless(stmt) && walk::bodies(stmt).into_iter().all(leaves_no_trace))
@@ -66,5 +66,7 @@ mod tests {
         assert!(!leaves_no_trace(&[helper(Helper::RINGBUF_OUTPUT)]));
         assert!(!leaves_no_trace(&[Stmt::Loop { body: vec![helper(Helper::MAP_UPDATE_ELEM)] }]));
         assert!(leaves_no_trace(&[Stmt::Return(None)]));
+        let call = Expr::CallC { symbol: "f".to_owned(), arguments: vec![], returns: None };
+        assert!(!leaves_no_trace(&[Stmt::Evaluate(call)]), "nobody knows what C does");
     }
 }

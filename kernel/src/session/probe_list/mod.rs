@@ -66,10 +66,27 @@ impl Listing<'_> {
 
     fn show(&self, found: BTreeSet<Listed>, lines: &mut Vec<String>) {
         for probe in found {
-            lines.push(probe.to_string());
+            lines.push(printable(&probe.to_string()));
             if self.verbose {
-                lines.extend(arguments::of(self.system, &probe).into_iter().map(|line| format!("    {line}")));
+                let arguments = arguments::of(self.system, &probe);
+                lines.extend(arguments.iter().map(|line| format!("    {}", printable(line))));
             }
         }
+    }
+}
+
+/// Names come from the files that are looked at, which may be anybody's.
+fn printable(line: &str) -> String {
+    let mut printable = String::with_capacity(line.len());
+    probebook_runtime::text::push_escaped(&mut printable, line.as_bytes());
+    printable
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn names_from_files_do_not_act_on_a_terminal() {
+        assert_eq!(super::printable("int a\x1b[31m_evil"), "int a\\x1b[31m_evil");
+        assert_eq!(super::printable("struct file * file"), "struct file * file");
     }
 }
