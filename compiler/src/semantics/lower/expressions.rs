@@ -80,11 +80,6 @@ impl Lowerer<'_> {
         self.binary(operator, left, right, expr.span)
     }
 
-    /// What the grammar knows and the compiler does not yet.
-    pub fn unsupported<T>(&mut self, what: &str, span: Span) -> Lowered<T> {
-        Err(self.error("not-supported-yet", span, format!("{what} is not supported yet")))
-    }
-
     fn identifier(&mut self, name: &str, span: Span) -> Lowered<Operand> {
         if stdlib::find(name).is_some() {
             let name = Ident { name: name.to_string(), span };
