@@ -352,6 +352,8 @@ pub struct Module {
     pub functions: Vec<Function>,
     /// Imported C sources, translated.
     pub c_code: Vec<Bitcode>,
+    /// How many functions of the kernel the script's own programs call; those of C sources follow.
+    pub kernel_functions: u32,
     /// The scratch map, if the plan has one: per CPU, one entry a program, in their order.
     pub scratch: Option<MapIndex>,
     /// The scratch map is an ordinary array instead: the entries of all programs for CPU 0, then

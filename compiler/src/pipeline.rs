@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
-use crate::codegen::{self, CodegenError};
+use crate::codegen::{self, CodegenError, CodegenErrorKind};
 use crate::diagnostics::{Diagnostic, Source, Sources};
 use crate::ir::Module;
 use crate::kernel_info::KernelInfo;
@@ -144,6 +144,7 @@ pub fn analyse(request: &Request) -> Result<Analysed, Vec<Diagnostic>> {
     let declarations = environment.declarations();
     let c_types = std::mem::take(&mut environment.c_types);
     let Analysis { mut module, mut builder, probes, mut warnings } = analysis;
+    module.kernel_functions = u32::try_from(builder.kernel_functions.len()).unwrap_or(u32::MAX);
     module.c_code = c_code.iter().map(|code| code.bitcode.clone()).collect();
     warnings.splice(0..0, c_warnings);
     codegen::divide(&mut module);
@@ -162,6 +163,7 @@ pub fn analyse(request: &Request) -> Result<Analysed, Vec<Diagnostic>> {
         cgroup_filters: builder.cgroup_filters,
         kernel_functions: builder.kernel_functions,
         losses: builder.losses,
+        has_c_data: false,
         bursts: codegen::bursts(&module),
         settings: environment.settings,
     };
@@ -184,8 +186,10 @@ impl Analysed {
             Some(cache) => cache.generate(&module, request.sources, &request.options),
             None => codegen::generate(&module, request.sources, &request.options),
         };
-        let object = object.map_err(|error| vec![backend_error(error, request.source)])?;
-        let plan = Plan { object: object.elf, programs: object.programs, ..plan };
+        let object = object.map_err(|error| vec![backend_error(error, request.source, &c_code)])?;
+        let kernel_functions = [plan.kernel_functions, object.needs.kernel_functions].concat();
+        let has_c_data = object.needs.data;
+        let plan = Plan { object: object.elf, programs: object.programs, kernel_functions, has_c_data, ..plan };
         Ok(Compiled { plan, warnings, declarations, c_types, macros, c_code, module })
     }
 }
@@ -213,8 +217,12 @@ fn environment(request: &Request) -> Environment {
     environment
 }
 
-/// A fault of ours or a limit of BPF, shown where it arose.
-fn backend_error(error: CodegenError, source: SourceId) -> Diagnostic {
+/// A fault of ours, a limit of BPF or a fault of an imported C source, shown where it arose.
+fn backend_error(error: CodegenError, source: SourceId, c_code: &[CCode]) -> Diagnostic {
+    if error.kind == CodegenErrorKind::CSource {
+        let import = c_code.iter().map(|code| code.imported).next_back();
+        return Diagnostic::error("c-source", import.unwrap_or_default(), error.message);
+    }
     let span = error.span.unwrap_or(Span { source, start: 0, end: 0 });
     Diagnostic::error("code-generation", span, error.message)
         .hint("this is a limit of BPF, or a fault of probebook: a smaller action may help, and a report would")

@@ -28,6 +28,8 @@ pub struct Plan {
     pub cgroup_filters: Vec<String>,
     /// What can be lost, by index into the counters map's value.
     pub losses: Vec<Loss>,
+    /// The object has data or maps of imported C sources, which come to be when it is loaded.
+    pub has_c_data: bool,
     /// A program that is run, not attached (`begin`, `end`), sends events from a loop: many, and as fast as
     /// the CPU can.
     pub bursts: bool,

@@ -16,9 +16,9 @@ use crate::events::{ActionError, Actions, ERROR_BYTES, LossCounters, PacketError
 use crate::loader::child::HeldChild;
 use crate::loader::control::ControlPage;
 use crate::loader::limits;
-use crate::loader::object::Numbers;
+use crate::loader::object::{self, Numbers};
 use crate::loader::program::{self, LoadError};
-use crate::maps::{self, LiveMap, MapError, MapInfo, MapTable, Prepared};
+use crate::maps::{self, CData, LiveMap, MapError, MapInfo, MapTable, Prepared};
 use crate::symbols::{Formats, Show, Symbols};
 use crate::system::System;
 use crate::text::{TextOptions, reason};
@@ -147,13 +147,15 @@ impl Session {
         let kernel = Kernel { release: system.release(), has_kprobe_multi: &|| system.has_kprobe_multi() };
         let linking = groups::linking(&plan, options.mechanisms, target.pid().is_some(), kernel);
         let maps_created = Instant::now();
+        let c_data = self.c_data(&plan)?;
         let programs = if plan.object.is_empty() {
             Vec::new()
         } else {
             let fds: Vec<RawFd> = prepared.maps.iter().map(|map| map.raw_fd()).collect();
             let bindings = attach::bind::all(&plan, &self.shared.system)?;
             let functions = self.kernel_functions(&plan)?;
-            let numbers = Numbers { maps: &fds, functions: &functions };
+            let defined = c_data.descriptors();
+            let numbers = Numbers { maps: &fds, functions: &functions, defined: &defined };
             let (log_size, is_interrupted) = (plan.settings.log_size, || options.handle.is_interrupted());
             program::load(&plan.object, &plan.programs, &bindings, &linking, numbers, log_size, &is_interrupted)?
         };
@@ -173,6 +175,7 @@ impl Session {
                 .transpose()
                 .map_err(StartError::Control)?,
             programs,
+            c_data,
             linking,
             formats,
             target,
@@ -183,6 +186,15 @@ impl Session {
         };
         self.shared.maps.keep_stacks(&prepared.maps);
         Ok(Trace::new(Arc::clone(&self.shared), plan, prepared.maps, parts))
+    }
+
+    /// The maps that a plan's object defines itself.
+    fn c_data(&self, plan: &Plan) -> Result<CData, StartError> {
+        if !plan.has_c_data {
+            return Ok(CData::default());
+        }
+        let definitions = object::definitions(&plan.object).map_err(LoadError::Object)?;
+        Ok(CData::create(definitions, &self.shared.maps)?)
     }
 
     /// The kernel's numbers of the functions that a plan's programs call.

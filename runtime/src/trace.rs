@@ -24,7 +24,7 @@ use crate::attach::{AttachError, Attachment, Doomed, Mechanisms};
 use crate::events::{Actions, LossCounters, LossReport, MapPrint, Packets, Ring, Sink};
 use crate::loader::control::{ControlPage, ExitRequest};
 use crate::loader::program::Linking;
-use crate::maps::{self, LiveMap, MapError};
+use crate::maps::{self, CData, LiveMap, MapError};
 use crate::session::Shared;
 use crate::symbols::Formats;
 use crate::text::reason;
@@ -106,6 +106,9 @@ pub(crate) struct Parts {
     pub packets: Option<Packets>,
     pub control: Option<ControlPage>,
     pub programs: Vec<OwnedFd>,
+    /// Held as long as programs may use it.
+    #[expect(dead_code, reason = "what counts is when it is dropped")]
+    pub c_data: CData,
     /// How each program is linked.
     pub linking: Vec<Linking>,
     pub formats: Arc<Formats>,

@@ -75,5 +75,13 @@ def test_c_sources_hold_for_later_cells(kernel, tmp_path):
     assert kernel.run(f'import "{source}";').status == "ok"
     assert kernel.run("begin { print(from_c(1)); }").stream() == "2\n"
     source.write_text("int from_c(int x) { return x + 2; }\n")
-    assert kernel.run(f'import "{source}";\nbegin {{ print(from_c(1)); }}').stream() == "3\n"
+    again = kernel.run(f'import "{source}";\nbegin {{ print(from_c(1)); }}')
+    assert again.stream() == "3\n"
+    assert f"{source} was another text in an earlier cell" in again.stream("stderr")
     assert kernel.run("begin { print(from_c(1)); }").stream() == "3\n"
+    moved = tmp_path / "moved.bpf.c"
+    moved.write_text("int from_c(int x) { return x + 3; }\n")
+    other = kernel.run(f'import "{moved}";\nbegin {{ print(from_c(1)); }}')
+    assert other.stream() == "4\n"
+    assert "from_c() was defined otherwise in an earlier cell" in other.stream("stderr")
+    assert kernel.run("begin { print(from_c(1)); }").stream() == "4\n"

@@ -19,6 +19,7 @@ use inkwell::module::Module;
 use inkwell::passes::PassBuilderOptions;
 use inkwell::support::LLVMString;
 use inkwell::targets::{self, CodeModel, FileType, InitializationConfig, RelocMode, TargetMachine, TargetTriple};
+use inkwell::types::BasicTypeEnum;
 
 use super::{CodegenError, Cpu, Result};
 
@@ -133,6 +134,11 @@ impl Target {
         module.set_triple(&self.machine.get_triple());
         module.set_data_layout(&self.layout);
         module
+    }
+
+    /// Bytes of a value in memory.
+    pub fn size_of(&self, ty: &BasicTypeEnum<'_>) -> u64 {
+        self.machine.get_target_data().get_abi_size(ty)
     }
 
     pub fn optimise(&self, module: &Module<'_>) -> Result<()> {

@@ -4,14 +4,15 @@ use inkwell::attributes::{Attribute, AttributeLoc};
 use inkwell::memory_buffer::MemoryBuffer;
 use inkwell::module::{Linkage, Module};
 use inkwell::types::BasicMetadataTypeEnum;
-use inkwell::values::{BasicMetadataValueEnum, BasicValueEnum, FunctionValue};
+use inkwell::values::{BasicMetadataValueEnum, BasicValueEnum};
 
 use super::function::Function;
-use super::{CodegenError, Result};
+use super::{CodegenError, Result, c_data};
 use crate::ir::{Bitcode, CParameter, Expr};
 
 /// Brings the functions of C sources into a module that holds nothing else yet. They are the module's
-/// own: the verifier looks at them where they are called, and those that nobody calls are left out.
+/// own: the verifier looks at them where they are called, and those that nobody calls are left out. No
+/// program of ours has a name like theirs.
 pub(super) fn link(code: &[Bitcode], module: &Module<'_>) -> Result<()> {
     for bitcode in code {
         let buffer = MemoryBuffer::create_from_memory_range_copy(&bitcode.0, "c");
@@ -21,14 +22,21 @@ pub(super) fn link(code: &[Bitcode], module: &Module<'_>) -> Result<()> {
         module.link_in_module(linked).map_err(refused)?;
     }
     drop_licenses(module);
+    c_data::make_own(module);
     for function in module.get_functions().filter(|function| function.count_basic_blocks() > 0) {
         function.set_linkage(Linkage::Internal);
+        function.as_global_value().set_name(&symbol_of(&function.get_name().to_string_lossy()));
         // LLVM takes no function that asks for both.
         function.remove_enum_attribute(AttributeLoc::Function, Attribute::get_named_enum_kind_id("alwaysinline"));
         let kind = Attribute::get_named_enum_kind_id("noinline");
         function.add_attribute(AttributeLoc::Function, module.get_context().create_enum_attribute(kind, 0));
     }
     Ok(())
+}
+
+/// What a C function is called in the module.
+fn symbol_of(name: &str) -> String {
+    format!("c.{name}")
 }
 
 /// Programs have one license, ours; what a C source says of its own is for loaders that ask it. Nobody
@@ -49,26 +57,7 @@ fn drop_licenses(module: &Module<'_>) {
 }
 
 fn refused(message: inkwell::support::LLVMString) -> CodegenError {
-    CodegenError::backend(format!("an imported C source cannot be linked: {message}"))
-}
-
-/// Objects hold no data and call nothing by name: what of C sources needs either is refused, once
-/// it is clear what is used.
-pub(super) fn check(module: &Module<'_>) -> Result<()> {
-    let name = |name: &std::ffi::CStr| name.to_string_lossy().into_owned();
-    let mut functions = module.get_functions().filter(|function| function.count_basic_blocks() == 0);
-    let is_foreign = |function: &FunctionValue<'_>| !function.get_name().to_bytes().starts_with(b"llvm.");
-    if let Some(function) = functions.find(is_foreign) {
-        let message = format!("an imported C source calls {}(), which it does not define", name(function.get_name()));
-        return Err(CodegenError::backend(message));
-    }
-    let mut globals = module.get_globals().map(|global| name(global.get_name()));
-    match globals.find(|name| name != "_license" && !name.starts_with("llvm.")) {
-        Some(global) => Err(CodegenError::backend(format!(
-            "an imported C source has data in memory ({global}): a variable outside of functions, a map, a table or a text"
-        ))),
-        None => Ok(()),
-    }
+    CodegenError::c_source(format!("an imported C source cannot be linked: {message}"))
 }
 
 impl<'ctx> Function<'_, 'ctx, '_> {
@@ -80,7 +69,7 @@ impl<'ctx> Function<'_, 'ctx, '_> {
         returns: Option<CParameter>,
     ) -> Result<BasicValueEnum<'ctx>> {
         let unit = self.shared.unit;
-        let callee = unit.module.get_function(symbol);
+        let callee = unit.module.get_function(&symbol_of(symbol));
         let callee = callee.ok_or_else(|| CodegenError::malformed(format!("there is no C function {symbol}")))?;
         let types = callee.get_type().get_param_types();
         if types.len() != arguments.len() {

@@ -2,13 +2,14 @@
 //!
 //! Code generation is a mechanical translation: it makes no call to a helper that the intermediate
 //! form does not show, other than those that loops and scratch memory stand for. Maps appear as
-//! `ld_imm64` instructions that carry the map's index in the plan, so the object holds no data,
-//! no map definitions and no relocations but those of callbacks, and its bytes are the same
-//! wherever they are loaded.
+//! `ld_imm64` instructions that carry the map's index in the plan, so the object holds no map
+//! definitions and no relocations but those of callbacks, and its bytes are the same wherever they
+//! are loaded. Only imported C sources may bring data and maps of their own, with relocations.
 
 mod arithmetic;
 mod backend;
 mod c_code;
+mod c_data;
 mod cache;
 mod capture;
 mod debug;
@@ -31,6 +32,7 @@ use crate::ir::Module;
 use crate::plan::{ProgramKind, ProgramPlan};
 use crate::syntax::ast::Span;
 
+pub use c_data::Needs;
 pub use cache::Cache;
 pub use division::divide;
 pub use slots::place_slots;
@@ -59,6 +61,8 @@ pub struct Object {
     pub elf: Vec<u8>,
     /// In the order of the module's programs.
     pub programs: Vec<ProgramPlan>,
+    /// Of imported C sources.
+    pub needs: Needs,
 }
 
 /// Why there is no object.
@@ -77,11 +81,17 @@ pub enum CodegenErrorKind {
     Malformed,
     /// LLVM cannot express the program in BPF: it needs too much stack, for instance.
     Backend,
+    /// Imported C sources have or need what they cannot have.
+    CSource,
 }
 
 impl CodegenError {
     fn malformed(message: impl Into<String>) -> Self {
         Self { kind: CodegenErrorKind::Malformed, message: message.into(), span: None }
+    }
+
+    fn c_source(message: impl Into<String>) -> Self {
+        Self { kind: CodegenErrorKind::CSource, message: message.into(), span: None }
     }
 
     fn backend(message: impl Into<String>) -> Self {
@@ -109,7 +119,8 @@ type Result<T, E = CodegenError> = std::result::Result<T, E>;
 /// # Errors
 ///
 /// [`CodegenErrorKind::Malformed`] if types or jumps do not fit together;
-/// [`CodegenErrorKind::Backend`] if LLVM rejects the program, or a function is too long for it.
+/// [`CodegenErrorKind::Backend`] if LLVM rejects the program, or a function is too long for it;
+/// [`CodegenErrorKind::CSource`] if imported C sources cannot be linked to it.
 pub fn generate(module: &Module, sources: &Sources, options: &Options) -> Result<Object> {
     let context = Context::create();
     let errors = backend::ErrorLog::attach(&context);
@@ -118,23 +129,24 @@ pub fn generate(module: &Module, sources: &Sources, options: &Options) -> Result
     c_code::link(&module.c_code, &llvm)?;
     let unit = unit::Unit::new(&context, llvm, module, sources, options.cpu);
     let programs = unit.emit()?;
-    let translated = unit.finish();
+    let (translated, types) = unit.finish();
     target.optimise(&translated)?;
-    if !module.c_code.is_empty() {
-        c_code::check(&translated)?;
-    }
+    let needs = match module.c_code.is_empty() {
+        true => Needs::default(),
+        false => c_data::settle(&translated, &types, module.kernel_functions, &target)?,
+    };
     let emit = |target: &backend::Target, optimised: &_| {
         target.emit(optimised, &errors).map_err(|error| locate(error, module))
     };
     if options.cpu == Cpu::V4 || size::surely_in_reach(&translated) {
-        return Ok(Object { elf: emit(&target, &translated)?, programs });
+        return Ok(Object { elf: emit(&target, &translated)?, programs, needs });
     }
     // Jumps of version 4 reach anywhere. Emitting changes a module.
     let spare = (options.newest != Cpu::V4).then(|| translated.clone());
     let elf = emit(&*backend::Target::get(Cpu::V4)?, &translated)?;
     match spare {
-        None => Ok(Object { elf, programs }),
-        Some(spare) if size::fits_version_3(&elf)? => Ok(Object { elf: emit(&target, &spare)?, programs }),
+        None => Ok(Object { elf, programs, needs }),
+        Some(spare) if size::fits_version_3(&elf)? => Ok(Object { elf: emit(&target, &spare)?, programs, needs }),
         Some(_) => Err(too_long(module)),
     }
 }

@@ -111,10 +111,10 @@ impl<'ctx, 'a> Unit<'ctx, 'a> {
         Ok(plans)
     }
 
-    /// The finished LLVM module.
-    pub fn finish(self) -> Module<'ctx> {
+    /// The finished LLVM module, and the types that were used in it.
+    pub fn finish(self) -> (Module<'ctx>, Types<'ctx>) {
         self.debug.finish();
-        self.module
+        (self.module, self.types)
     }
 
     fn program(&self, index: usize, program: &'a Program) -> Result<ProgramPlan> {

@@ -9,6 +9,7 @@ use crate::diagnostics::{Diagnostic, Severity};
 use crate::ir::Bitcode;
 use crate::semantics::c_types::{CTypes, Surroundings, compiled};
 use crate::semantics::imports::CSource;
+use crate::stdlib;
 use crate::syntax::ast::{SourceId, Span};
 use crate::types::Type;
 
@@ -19,6 +20,8 @@ const MOST_ARGUMENTS: usize = 5;
 #[derive(Clone, Debug)]
 pub struct CCode {
     pub path: PathBuf,
+    /// The import that names it, or the folder that it is in.
+    pub imported: Span,
     pub functions: Vec<Callable>,
     pub bitcode: Bitcode,
 }
@@ -38,8 +41,8 @@ pub struct Callable {
     pub span: Span,
 }
 
-/// Reads and translates C sources. Those of earlier cells come first; one that is imported again is
-/// read again. Gives warnings as well.
+/// Reads and translates C sources. Those of earlier cells come first, except for what is defined anew: one
+/// that is imported again is read again. Gives warnings as well.
 ///
 /// # Errors
 ///
@@ -50,8 +53,7 @@ pub fn read(
     types: &CTypes,
     around: &Surroundings,
 ) -> Result<(Vec<CCode>, Vec<Diagnostic>), Vec<Diagnostic>> {
-    let is_new = |code: &&CCode| !sources.iter().any(|source| source.path == code.path);
-    let mut all: Vec<CCode> = earlier.iter().filter(is_new).cloned().collect();
+    let mut all = Vec::new();
     let (mut told, mut failed) = (Vec::new(), Vec::new());
     for source in sources {
         match one(source, types, around, &mut told) {
@@ -60,7 +62,45 @@ pub fn read(
         }
     }
     refuse_twins(&all, &mut failed);
-    if failed.is_empty() { Ok((all, told)) } else { Err(failed) }
+    if !failed.is_empty() {
+        return Err(failed);
+    }
+    told.extend(all.iter().flat_map(|code| &code.functions).filter_map(hidden));
+    let mut kept: Vec<CCode> = earlier.iter().filter(|old| !is_replaced(old, &all, &mut told)).cloned().collect();
+    kept.extend(all);
+    Ok((kept, told))
+}
+
+/// Whether a source that an earlier cell has imported gives way to one of this cell, which is said.
+fn is_replaced(old: &CCode, all: &[CCode], told: &mut Vec<Diagnostic>) -> bool {
+    let path = old.path.display();
+    if let Some(new) = all.iter().find(|new| new.path == old.path) {
+        if new.bitcode != old.bitcode {
+            let message =
+                format!("{path} was another text in an earlier cell; this one replaces it here and in later cells");
+            told.push(Diagnostic::warning("replaced-definition", new.imported, message));
+        }
+        return true;
+    }
+    let twin = |one: &&Callable| old.functions.iter().any(|known| known.function.name == one.function.name);
+    let Some(twin) = all.iter().flat_map(|code| &code.functions).find(twin) else { return false };
+    let name = &twin.function.name;
+    let message = format!(
+        "{name}() was defined otherwise in an earlier cell; this definition replaces it here and in later cells"
+    );
+    let warning = Diagnostic::warning("replaced-definition", twin.span, message);
+    told.push(
+        warning.also(old.imported, format!("all of {path} is forgotten: import it again for its other functions")),
+    );
+    true
+}
+
+/// A function that scripts cannot call, since the language has one of its name.
+fn hidden(one: &Callable) -> Option<Diagnostic> {
+    let name = &one.function.name;
+    stdlib::find(name)?;
+    let message = format!("scripts that call {name}() mean the function of the language, not this one");
+    Some(Diagnostic::warning("hidden-function", one.span, message).hint("another name makes it known to scripts"))
 }
 
 fn one(
@@ -96,7 +136,7 @@ fn one(
         vec![Diagnostic::error("c-error", source.span, message).hint(words.trim_end().to_owned())]
     })?;
     told.extend(unit.absent.iter().filter(|header| *header != VMLINUX).map(|header| absent(header, source)));
-    Ok(CCode { path: source.path.clone(), functions, bitcode: Bitcode(Arc::from(bitcode)) })
+    Ok(CCode { path: source.path.clone(), imported: source.span, functions, bitcode: Bitcode(Arc::from(bitcode)) })
 }
 
 /// The header with all types of a kernel that people make for BPF programs; BTF is asked instead.

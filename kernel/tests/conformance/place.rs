@@ -75,6 +75,7 @@ impl Place {
             "override" => !holds("/proc/kallsyms", " bpf_override_return\n"),
             "kprobe-session" => !holds("/proc/kallsyms", " bpf_session_is_return\n"),
             "task-from-pid" => !holds("/proc/kallsyms", " bpf_task_from_pid\n"),
+            "rcu-functions" => !holds("/proc/kallsyms", " bpf_rcu_read_lock\n"),
             "no-pmu" => Path::new("/sys/bus/event_source/devices/cpu").exists(),
             "cgroup2" => !Path::new("/sys/fs/cgroup/cgroup.controllers").exists(),
             "kernel-data" => !holds("/proc/kallsyms", " __per_cpu_offset\n"),

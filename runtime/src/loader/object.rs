@@ -1,7 +1,7 @@
 //! From the compiler's ELF object to instructions that the kernel takes.
 //!
 //! aya-obj reads the ELF, links callbacks behind their callers and brings function and line
-//! information along. What is ours is replacing map indices by descriptors.
+//! information along. What is ours is replacing the plan's indices by descriptors.
 
 use std::collections::HashSet;
 use std::ffi::CString;
@@ -76,15 +76,35 @@ pub struct Numbers<'a> {
     pub maps: &'a [RawFd],
     /// The kernel's numbers of the plan's kernel functions.
     pub functions: &'a [u32],
+    /// The descriptors of the maps that the object defines itself, by their names.
+    pub defined: &'a [(&'a str, RawFd)],
+}
+
+/// A map that an object defines: data of C sources, or a map of theirs.
+pub struct Definition {
+    pub name: String,
+    pub map: aya_obj::Map,
+}
+
+/// The maps that an object defines itself.
+pub fn definitions(object: &[u8]) -> Result<Vec<Definition>, ObjectError> {
+    let maps = Object::parse(object)?.maps.into_iter();
+    let mut definitions: Vec<_> = maps.map(|(name, map)| Definition { name, map }).collect();
+    definitions.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(definitions)
 }
 
 /// Reads an object.
 pub fn read(object: &[u8], plans: &[ProgramPlan], numbers: Numbers<'_>) -> Result<Executables, ObjectError> {
     let mut parsed = Object::parse(object)?;
     let btf = parsed.fixup_and_sanitize_btf(&btf_features())?.map(|btf| btf.to_bytes());
+    replace_numbers(&mut parsed, numbers)?;
     let text_sections: HashSet<usize> = parsed.functions.keys().map(|(section, _)| *section).collect();
+    let maps = std::mem::take(&mut parsed.maps);
+    let defined = numbers.defined.iter().filter_map(|(name, fd)| Some((*name, *fd, maps.get(*name)?)));
+    parsed.relocate_maps(defined, &text_sections)?;
     parsed.relocate_calls(&text_sections)?;
-    let programs = plans.iter().map(|plan| executable(&parsed, plan, numbers)).collect::<Result<_, _>>()?;
+    let programs = plans.iter().map(|plan| executable(&parsed, plan)).collect::<Result<_, _>>()?;
     Ok(Executables { programs, btf })
 }
 
@@ -96,25 +116,28 @@ fn btf_features() -> BtfFeatures {
     BtfFeatures::new(functions, global_functions, true, true, true, true, true, true)
 }
 
-fn executable(object: &Object, plan: &ProgramPlan, numbers: Numbers<'_>) -> Result<Executable, ObjectError> {
+/// Puts the kernel's numbers in the place of the plan's, in all functions. Descriptors look like the plan's
+/// indices, so this comes before the maps that the object defines.
+fn replace_numbers(object: &mut Object, numbers: Numbers<'_>) -> Result<(), ObjectError> {
+    for function in object.functions.values_mut() {
+        let program = || function.name.clone();
+        let (maps, functions) = (numbers.maps, numbers.functions);
+        let missing = |index| ObjectError::MissingMap { program: program(), index, count: maps.len() };
+        replace_maps(&mut function.instructions, maps).map_err(missing)?;
+        let missing = |index| ObjectError::MissingFunction { program: program(), index, count: functions.len() };
+        replace_functions(&mut function.instructions, functions).map_err(missing)?;
+    }
+    Ok(())
+}
+
+fn executable(object: &Object, plan: &ProgramPlan) -> Result<Executable, ObjectError> {
     let missing = || ObjectError::MissingProgram(plan.symbol.clone());
     let program = object.programs.get(&plan.code).ok_or_else(missing)?;
     let function = object.functions.get(&program.function_key()).ok_or_else(missing)?;
-    let mut instructions = function.instructions.clone();
-    replace_maps(&mut instructions, numbers.maps).map_err(|index| ObjectError::MissingMap {
-        program: plan.symbol.clone(),
-        index,
-        count: numbers.maps.len(),
-    })?;
-    replace_functions(&mut instructions, numbers.functions).map_err(|index| ObjectError::MissingFunction {
-        program: plan.symbol.clone(),
-        index,
-        count: numbers.functions.len(),
-    })?;
     Ok(Executable {
         symbol: plan.symbol.clone(),
         license: object.license.clone(),
-        instructions,
+        instructions: function.instructions.clone(),
         lines: line_table(function),
         func_info: function.func_info.func_info_bytes(),
         func_info_size: u32::try_from(function.func_info_rec_size).unwrap_or(0),

@@ -41,13 +41,7 @@ impl LiveMap {
     ) -> Result<LiveMap, MapError> {
         let name = display_name(&plan.role);
         let bytes = footprint(plan, cpus);
-        let memory = budget.reserve(bytes).map_err(|used| MapError::TooLarge {
-            map: name.clone(),
-            entries: plan.max_entries,
-            needed: human(bytes),
-            limit: human(budget.limit()),
-            used: human(used),
-        })?;
+        let memory = reserve(budget, &name, plan.max_entries, bytes)?;
         let data = create(plan, cpus).map_err(|error| refused_or(error, name))?;
         let map = LiveMap {
             data,
@@ -139,6 +133,17 @@ pub fn duplicate(map: &LiveMap) -> Result<MapData, aya::maps::MapError> {
     MapData::from_fd(fd)
 }
 
+/// Takes a map's part of what all maps may take.
+pub(super) fn reserve(budget: &Arc<Budget>, name: &str, entries: u32, bytes: u64) -> Result<Reservation, MapError> {
+    budget.reserve(bytes).map_err(|used| MapError::TooLarge {
+        map: name.to_owned(),
+        entries,
+        needed: human(bytes),
+        limit: human(budget.limit()),
+        used: human(used),
+    })
+}
+
 fn create(plan: &MapPlan, cpus: u32) -> Result<MapData, aya::maps::MapError> {
     let mut flags = 0;
     if grows_on_demand(plan, cpus) {
@@ -159,7 +164,7 @@ fn create(plan: &MapPlan, cpus: u32) -> Result<MapData, aya::maps::MapError> {
     MapData::create(object, &kernel_name(&plan.role), None)
 }
 
-fn refused_or(error: aya::maps::MapError, map: String) -> MapError {
+pub(super) fn refused_or(error: aya::maps::MapError, map: String) -> MapError {
     match error {
         aya::maps::MapError::CreateError { io_error, .. } => match Refusal::of(&io_error, "creating a BPF map") {
             Some(refusal) => refusal.into(),

@@ -1,5 +1,6 @@
 //! The session's live maps: created, shared between cells, read, cleared.
 
+mod c_data;
 mod contents;
 mod live;
 pub mod memory;
@@ -14,6 +15,7 @@ use probebook_compiler::types::Type;
 use crate::loader::privilege::Refusal;
 use crate::text::reason;
 
+pub use c_data::CData;
 pub use contents::{clear, entry, is_empty, names_processes, snapshot, user_stack_processes, zero};
 pub use live::{LiveMap, duplicate};
 pub use table::{MapTable, Prepared, RemovedStack};
@@ -34,6 +36,8 @@ pub enum MapError {
     Access { map: String, source: io::Error },
     #[error("@{} was {} and cannot become {}", .existing.name, describe(.existing), describe(.wanted))]
     TypeChanged { existing: Box<UserMap>, wanted: Box<UserMap> },
+    #[error("{map} cannot be used: {what}")]
+    Unsupported { map: String, what: String },
     #[error("there is no map @{0} in this session")]
     Unknown(String),
 }

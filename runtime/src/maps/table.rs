@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use probebook_compiler::plan::{MapPlan, MapRole, UserMap};
 
-use super::memory::Budget;
-use super::{LiveMap, MapError, MapInfo, contents};
+use super::memory::{Budget, Reservation};
+use super::{LiveMap, MapError, MapInfo, contents, live};
 use crate::symbols::Formats;
 
 /// The maps of a session. Those of single traces are not in here.
@@ -47,6 +47,16 @@ impl MapTable {
 
     pub fn budget(&self) -> &Budget {
         &self.budget
+    }
+
+    /// Possible CPUs.
+    pub(super) fn cpus(&self) -> u32 {
+        self.cpus
+    }
+
+    /// Takes memory for a map that is not in the table.
+    pub(super) fn reserve(&self, name: &str, entries: u32, bytes: u64) -> Result<Reservation, MapError> {
+        live::reserve(&self.budget, name, entries, bytes)
     }
 
     /// Finds or creates every map of a plan. Those that are named in `retype` may have other types than
