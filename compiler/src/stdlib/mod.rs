@@ -32,6 +32,7 @@ mod unwinding;
 pub use clock::now;
 pub use process::current_id;
 pub use settings::setting;
+pub use strings::text_from;
 
 use std::collections::HashMap;
 use std::sync::OnceLock;

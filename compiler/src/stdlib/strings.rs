@@ -89,7 +89,13 @@ fn str(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
     Ok(Operand::memory(ty, slot, call.span))
 }
 
-/// The text of `$1`, or of `$1 + 2` without its first characters: a parameter in `str()` stands
+/// A text without its first bytes, and without the rest of a character that this cuts in two.
+pub fn text_from(text: &str, skip: usize) -> &str {
+    let start = (skip..text.len()).find(|at| text.is_char_boundary(*at));
+    start.and_then(|start| text.get(start..)).unwrap_or_default()
+}
+
+/// The text of `$1`, or of `$1 + 2` without its first bytes: a parameter in `str()` stands
 /// for a pointer to its text.
 fn parameter_from(lowerer: &Lowerer, expr: &Expr) -> Option<String> {
     let (index, skip) = match &expr.kind {
@@ -101,7 +107,7 @@ fn parameter_from(lowerer: &Lowerer, expr: &Expr) -> Option<String> {
         _ => return None,
     };
     let text = (index as usize).checked_sub(1).and_then(|i| lowerer.env.parameters.get(i)).cloned();
-    Some(text.unwrap_or_default().chars().skip(skip).collect())
+    Some(text_from(&text.unwrap_or_default(), skip).to_owned())
 }
 
 /// A string that BPF has already, cut to a length with its NUL.

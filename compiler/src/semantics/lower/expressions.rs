@@ -7,7 +7,7 @@ use crate::stdlib::{self, CallSite, Lower, Mode};
 use crate::syntax::ast::{BinaryOp, Block, Expr, ExprKind, Ident, OffsetStep, Span, TypeOrExpr, UnaryOp};
 use crate::types::Type;
 
-use super::{Lowered, Lowerer, Operand, Repr, literals, typeinfo};
+use super::{Lowered, Lowerer, Operand, Repr, literals, tuples, typeinfo};
 
 impl Lowerer<'_> {
     /// Lowers an expression; what it needs beforehand is emitted.
@@ -56,11 +56,23 @@ impl Lowerer<'_> {
     }
 
     fn size_of(&mut self, of: &TypeOrExpr, span: Span) -> Lowered<Operand> {
-        let size = self.type_of(of)?.size();
+        let size = match of {
+            TypeOrExpr::Expr(expr) if self.is_enum_constant(expr) => Type::I64.size(),
+            _ => self.type_of(of)?.size(),
+        };
         Ok(Operand { ty: Type::U64, ..integer_literal(u64::from(size), span) })
     }
 
+    /// Whether an expression is the name of an enumeration's value, which is an integer of 64 bits.
+    fn is_enum_constant(&self, expr: &Expr) -> bool {
+        let ExprKind::Identifier(name) = &expr.kind else { return false };
+        stdlib::find(name).is_none() && self.env.c_types.enum_constant(name, self.info).is_some()
+    }
+
     fn tuple_field(&mut self, object: &Expr, index: u32, index_span: Span, span: Span) -> Lowered<Operand> {
+        if let Some(element) = tuples::element(object, index) {
+            return self.expr(element);
+        }
         let object = self.expr(object)?;
         self.element(object, i64::from(index), index_span, span)
     }
@@ -74,6 +86,12 @@ impl Lowerer<'_> {
         }
         if let Some(value) = literals::evaluate(expr) {
             return self.folded(value, expr.span);
+        }
+        if matches!(operator, BinaryOp::Equal | BinaryOp::NotEqual)
+            && let (Some(left), Some(right)) = (tuples::known(left), tuples::known(right))
+        {
+            let holds = (left == right) == (operator == BinaryOp::Equal);
+            return Ok(Operand::scalar(Type::Bool, Ir::int(i64::from(holds)), expr.span));
         }
         let left = self.expr(left)?;
         let right = self.expr(right)?;

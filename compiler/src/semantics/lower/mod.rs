@@ -21,6 +21,7 @@ pub mod memory;
 mod operators;
 mod purity;
 mod statements;
+mod tuples;
 mod typeinfo;
 mod usdt;
 mod user_types;

@@ -3,6 +3,7 @@
 use crate::diagnostics::Diagnostic;
 use crate::ir::{Conversion, Expr as Ir, Op, Scalar, Stmt, Var};
 use crate::semantics::widen;
+use crate::stdlib;
 use crate::syntax::ast::{BinaryOp, Block, Expr, Span, UnaryOp};
 use crate::types::{AddressSpace, Type};
 
@@ -39,12 +40,12 @@ impl Lowerer<'_> {
         }
     }
 
-    /// Two texts put together, or a text without its first characters, as C would have it.
+    /// Two texts put together, or a text without its first bytes, as C would have it.
     fn add_to_text(&mut self, left: Operand, right: Operand, span: Span) -> Lowered<Operand> {
         match (&left.repr, &right.repr, right.constant()) {
             (Repr::Text(first), Repr::Text(second), _) => Ok(text_literal(format!("{first}{second}"), span)),
             (Repr::Text(text), _, Some(by @ 0..)) => {
-                let rest = text.get(by as usize..).unwrap_or_default().to_owned();
+                let rest = stdlib::text_from(text, by as usize).to_owned();
                 if rest.is_empty() {
                     let message = "Adding so much makes this literal string always empty";
                     self.warn(Diagnostic::warning("empty-text", span, message));

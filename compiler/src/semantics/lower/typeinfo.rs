@@ -4,10 +4,10 @@ use crate::ir::Expr as Ir;
 use crate::syntax::ast::{BinaryOp, Block, Expr, ExprKind, Ident, Span, TypeOrExpr};
 use crate::types::Type;
 
-use super::{Lowered, Lowerer, Operand, Repr, text_literal};
+use super::{Lowered, Lowerer, Operand, Repr, text_literal, tuples};
 
 /// The expression behind parentheses, `comptime` and macros that are nothing but a value.
-fn bare(expr: &Expr) -> &Expr {
+pub(super) fn bare(expr: &Expr) -> &Expr {
     match &expr.kind {
         ExprKind::Comptime(inner) => bare(inner),
         ExprKind::Block(Block { statements, result: Some(result), .. }) if statements.is_empty() => bare(result),
@@ -94,6 +94,7 @@ impl Lowerer<'_> {
     pub(super) fn comptime(&mut self, inner: &Expr, span: Span) -> Lowered<Operand> {
         let value = self.expr(inner)?;
         let known = value.constant().is_some() || matches!(value.repr, Repr::Text(_)) || subject(inner).is_some();
+        let known = known || tuples::known(inner).is_some();
         if known || !self.env.last_round {
             return Ok(value);
         }
