@@ -43,7 +43,7 @@ pub(crate) fn bodies(stmt: &Stmt) -> Vec<&[Stmt]> {
 }
 
 /// As [`expressions`], to change them.
-pub(super) fn expressions_mut(stmt: &mut Stmt, mut visit: impl FnMut(&mut Expr)) {
+pub(crate) fn expressions_mut(stmt: &mut Stmt, mut visit: impl FnMut(&mut Expr)) {
     match stmt {
         Stmt::Set(_, value) | Stmt::Evaluate(value) | Stmt::Return(Some(value)) => visit(value),
         Stmt::Store { address: left, value: right, .. }
@@ -62,7 +62,7 @@ pub(super) fn expressions_mut(stmt: &mut Stmt, mut visit: impl FnMut(&mut Expr))
 }
 
 /// As [`bodies`], to change them.
-pub(super) fn bodies_mut(stmt: &mut Stmt) -> Vec<&mut Vec<Stmt>> {
+pub(crate) fn bodies_mut(stmt: &mut Stmt) -> Vec<&mut Vec<Stmt>> {
     match stmt {
         Stmt::If { then, otherwise, .. } => vec![then, otherwise],
         Stmt::Loop { body } | Stmt::Range { body, .. } | Stmt::ForEach { body, .. } | Stmt::Apart { body } => {
@@ -72,57 +72,60 @@ pub(super) fn bodies_mut(stmt: &mut Stmt) -> Vec<&mut Vec<Stmt>> {
     }
 }
 
-/// Puts what `by` gives in the place of an expression's nodes. What is put there is not looked at again.
-pub(super) fn replace(expr: &mut Expr, by: &mut impl FnMut(&Expr) -> Option<Expr>) {
-    if let Some(other) = by(expr) {
-        *expr = other;
-        return;
-    }
+/// Calls `visit` with each operand of an expression.
+fn operands<'a>(expr: &'a Expr, visit: &mut impl FnMut(&'a Expr)) {
     match expr {
         Expr::Const { .. } | Expr::Var(_) | Expr::Slot(_) | Expr::Context => {}
         Expr::Map(_) | Expr::MapValue { .. } => {}
         Expr::Load { address: operand, .. }
         | Expr::Convert { value: operand, .. }
         | Expr::Opaque(operand)
-        | Expr::Swap(operand) => replace(operand, by),
+        | Expr::Swap(operand) => visit(operand),
         Expr::Offset { base: left, by: right } | Expr::Binary { left, right, .. } => {
-            replace(left, by);
-            replace(right, by);
+            visit(left);
+            visit(right);
         }
         Expr::Select { condition, then, otherwise } => {
-            replace(condition, by);
-            replace(then, by);
-            replace(otherwise, by);
+            [condition, then, otherwise].into_iter().for_each(|operand| visit(operand));
         }
-        Expr::Helper { arguments, .. } | Expr::Call { arguments, .. } => {
-            arguments.iter_mut().for_each(|argument| replace(argument, by));
+        Expr::Helper { arguments, .. } | Expr::Call { arguments, .. } => arguments.iter().for_each(visit),
+        Expr::CallC { arguments, .. } => arguments.iter().for_each(|(argument, _)| visit(argument)),
+    }
+}
+
+/// As [`operands`], to change them.
+pub(crate) fn operands_mut(expr: &mut Expr, visit: &mut impl FnMut(&mut Expr)) {
+    match expr {
+        Expr::Const { .. } | Expr::Var(_) | Expr::Slot(_) | Expr::Context => {}
+        Expr::Map(_) | Expr::MapValue { .. } => {}
+        Expr::Load { address: operand, .. }
+        | Expr::Convert { value: operand, .. }
+        | Expr::Opaque(operand)
+        | Expr::Swap(operand) => visit(operand),
+        Expr::Offset { base: left, by: right } | Expr::Binary { left, right, .. } => {
+            visit(left);
+            visit(right);
         }
-        Expr::CallC { arguments, .. } => arguments.iter_mut().for_each(|(argument, _)| replace(argument, by)),
+        Expr::Select { condition, then, otherwise } => {
+            [condition, then, otherwise].into_iter().for_each(|operand| visit(operand));
+        }
+        Expr::Helper { arguments, .. } | Expr::Call { arguments, .. } => arguments.iter_mut().for_each(visit),
+        Expr::CallC { arguments, .. } => arguments.iter_mut().for_each(|(argument, _)| visit(argument)),
+    }
+}
+
+/// Puts what `by` gives in the place of an expression's nodes. What is put there is not looked at again.
+pub(super) fn replace(expr: &mut Expr, by: &mut impl FnMut(&Expr) -> Option<Expr>) {
+    match by(expr) {
+        Some(other) => *expr = other,
+        None => operands_mut(expr, &mut |operand| replace(operand, by)),
     }
 }
 
 /// Calls `visit` with an expression and, after it, each of its operands at any depth.
 pub(crate) fn nodes<'a>(expr: &'a Expr, visit: &mut impl FnMut(&'a Expr)) {
     visit(expr);
-    match expr {
-        Expr::Const { .. } | Expr::Var(_) | Expr::Slot(_) | Expr::Context => {}
-        Expr::Map(_) | Expr::MapValue { .. } => {}
-        Expr::Load { address: operand, .. }
-        | Expr::Convert { value: operand, .. }
-        | Expr::Opaque(operand)
-        | Expr::Swap(operand) => nodes(operand, visit),
-        Expr::Offset { base: left, by: right } | Expr::Binary { left, right, .. } => {
-            nodes(left, visit);
-            nodes(right, visit);
-        }
-        Expr::Select { condition, then, otherwise } => {
-            nodes(condition, visit);
-            nodes(then, visit);
-            nodes(otherwise, visit);
-        }
-        Expr::Helper { arguments, .. } | Expr::Call { arguments, .. } => arguments.iter().for_each(|a| nodes(a, visit)),
-        Expr::CallC { arguments, .. } => arguments.iter().for_each(|(argument, _)| nodes(argument, visit)),
-    }
+    operands(expr, &mut |operand| nodes(operand, visit));
 }
 
 /// The bounds of a [`Stmt::Range`] that is emitted in place, its body once for each index, rather

@@ -1,6 +1,7 @@
 //! A kprobe and a kretprobe of the same functions become one program, where the kernel calls one at both
 //! ends of a function (a kprobe session, Linux 6.10): it is attached in half the time.
 
+use crate::codegen::walk;
 use crate::ir::{Expr, Op, Program, Scalar, Slot, Stmt, Var};
 use crate::kernel_info::KernelInfo;
 use crate::plan::{Attach, ProbePlan, ProgramKind};
@@ -93,14 +94,7 @@ fn continue_to_return(block: &mut [Stmt]) {
     for stmt in block {
         match stmt {
             Stmt::Return(value) => *value = None,
-            Stmt::If { then, otherwise, .. } => {
-                continue_to_return(then);
-                continue_to_return(otherwise);
-            }
-            Stmt::Loop { body } | Stmt::Range { body, .. } | Stmt::ForEach { body, .. } | Stmt::Apart { body } => {
-                continue_to_return(body);
-            }
-            _ => {}
+            _ => walk::bodies_mut(stmt).into_iter().for_each(|body| continue_to_return(body)),
         }
     }
 }
@@ -118,59 +112,22 @@ impl Shift {
 
     fn stmt(&self, stmt: &mut Stmt) {
         match stmt {
-            Stmt::At(_) | Stmt::Break | Stmt::Continue | Stmt::Return(None) => {}
-            Stmt::Set(var, value) => {
-                self.var(var);
-                self.expr(value);
-            }
-            Stmt::Evaluate(value) | Stmt::Return(Some(value)) => self.expr(value),
-            Stmt::Zero { to, .. } | Stmt::Bytes { to, .. } => self.expr(to),
-            Stmt::Store { address: one, value: other, .. }
-            | Stmt::AtomicAdd { address: one, value: other, .. }
-            | Stmt::Copy { to: one, from: other, .. } => {
-                self.expr(one);
-                self.expr(other);
-            }
-            Stmt::If { condition, then, otherwise } => {
-                self.expr(condition);
-                self.block(then);
-                self.block(otherwise);
-            }
-            Stmt::Loop { body } | Stmt::Apart { body } => self.block(body),
-            Stmt::Range { index, start, end, body } => {
-                self.var(index);
-                self.expr(start);
-                self.expr(end);
-                self.block(body);
-            }
-            Stmt::ForEach { key, value, body, .. } => {
+            Stmt::Set(var, _) | Stmt::Range { index: var, .. } => self.var(var),
+            Stmt::ForEach { key, value, .. } => {
                 self.var(key);
                 self.var(value);
-                self.block(body);
             }
+            _ => {}
         }
+        walk::expressions_mut(stmt, |expr| self.expr(expr));
+        walk::bodies_mut(stmt).into_iter().for_each(|body| self.block(body));
     }
 
     fn expr(&self, expr: &mut Expr) {
         match expr {
-            Expr::Const { .. } | Expr::Context | Expr::Map(_) | Expr::MapValue { .. } => {}
             Expr::Var(var) => self.var(var),
             Expr::Slot(slot) => *slot = Slot(slot.0 + self.slots),
-            Expr::Load { address: operand, .. }
-            | Expr::Convert { value: operand, .. }
-            | Expr::Opaque(operand)
-            | Expr::Swap(operand) => self.expr(operand),
-            Expr::Offset { base: left, by: right } | Expr::Binary { left, right, .. } => {
-                self.expr(left);
-                self.expr(right);
-            }
-            Expr::Select { condition, then, otherwise } => {
-                [condition, then, otherwise].into_iter().for_each(|part| self.expr(part));
-            }
-            Expr::Helper { arguments, .. } | Expr::Call { arguments, .. } => {
-                arguments.iter_mut().for_each(|argument| self.expr(argument));
-            }
-            Expr::CallC { arguments, .. } => arguments.iter_mut().for_each(|(argument, _)| self.expr(argument)),
+            _ => walk::operands_mut(expr, &mut |operand| self.expr(operand)),
         }
     }
 
