@@ -86,6 +86,11 @@ pub trait KernelInfo: UserInfo + Send + Sync {
     /// asked for here.
     fn struct_type(&self, name: &str) -> Option<Arc<StructType>>;
 
+    /// The names of structures, unions and enumerations, for what is spelled wrong.
+    fn type_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// What a typedef stands for.
     fn typedef(&self, name: &str) -> Option<Type>;
 

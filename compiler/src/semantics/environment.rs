@@ -33,6 +33,8 @@ pub struct Environment {
     pub c_types: CTypes,
     /// Unstable features that the user has been warned of.
     pub warned_of: HashSet<String>,
+    /// Maps that something of an erroneous statement was to be assigned to.
+    pub failed_maps: HashSet<String>,
     /// Functions that the script defines.
     pub functions: BTreeMap<String, Signature>,
     /// Functions that imported C sources define.

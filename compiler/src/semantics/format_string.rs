@@ -91,8 +91,8 @@ fn conversions(format: &str) -> Result<Vec<(String, Wants)>, Problem> {
                 }
                 Wants::Buffer
             }
-            other => {
-                let message = format!("unknown conversion %{other}");
+            _ => {
+                let message = format!("unknown conversion %{}", text.escape_debug());
                 return Err(Problem { message, argument: None });
             }
         };

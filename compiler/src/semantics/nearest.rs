@@ -8,8 +8,18 @@ pub fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Opt
     candidates
         .filter(near)
         .filter_map(|candidate| Some((edits(name, candidate, limit, &mut row)?, candidate)))
-        .min_by_key(|(distance, _)| *distance)
+        // Letters that have changed places are one mistake.
+        .min_by_key(|(distance, candidate)| if same_letters(name, candidate) { 0 } else { *distance })
         .map(|(_, candidate)| candidate)
+}
+
+fn same_letters(a: &str, b: &str) -> bool {
+    let sorted = |text: &str| {
+        let mut bytes = text.as_bytes().to_vec();
+        bytes.sort_unstable();
+        bytes
+    };
+    a.len() == b.len() && sorted(a) == sorted(b)
 }
 
 /// Levenshtein distance by bytes, if it is at most `limit`: there may be a hundred thousand candidates, and most

@@ -88,7 +88,7 @@ pub fn named_map(lowerer: &mut Lowerer, name: &str, span: Span) -> Lowered<Optio
     let info = lowerer.env.map(name, span).clone();
     if info.value.is_none() {
         if lowerer.env.last_round {
-            return Err(lowerer.error("undefined-map", span, format!("undefined map: @{name}")));
+            return Err(lowerer.undefined_map(name, span));
         }
         return Ok(None);
     }

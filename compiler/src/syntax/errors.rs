@@ -7,6 +7,7 @@ use super::ast::{SourceId, Span};
 use super::builder::{MAX_HEIGHT, MAX_NESTING};
 use super::delimiters::{Scan, Unterminated, closer, scan, skip_layout, word_length};
 use super::grammar::Rule;
+use super::habits;
 use crate::diagnostics::Diagnostic;
 
 /// Probe types whose name at the beginning of a line means that a new probe was meant to begin.
@@ -333,13 +334,23 @@ impl<'t> Refusal<'t> {
             return None;
         }
         let found = self.found();
-        let diagnostic = self.error("missing-semicolon", format!("`;` is missing before {found}"));
+        let mut diagnostic = self.error("missing-semicolon", format!("`;` is missing before {found}"));
+        if let Some(hint) = habits::hint(self.statement(), self.token()) {
+            diagnostic = diagnostic.hint(hint);
+        }
         let between = self.text.get(self.scan.last_end..self.place)?;
         if !between.contains('\n') {
             return Some(diagnostic);
         }
         let end = self.span(self.scan.last_end, self.scan.last_end);
         Some(diagnostic.also(end, "`;` belongs here"))
+    }
+
+    /// What the statement at the place has before it.
+    fn statement(&self) -> &'t str {
+        let before = self.text.get(..self.place).unwrap_or_default();
+        let start = before.rfind([';', '{', '}']).map_or(0, |at| at + 1);
+        before.get(start..).unwrap_or_default()
     }
 
     fn starts_statement(&self) -> bool {
@@ -353,8 +364,14 @@ impl<'t> Refusal<'t> {
             "" => format!("{} is not expected here", self.found()),
             _ => format!("expected {wanted}, found {}", self.found()),
         };
-        let diagnostic = self.error("syntax-error", message);
-        match self.hint() {
+        let mut diagnostic = self.error("syntax-error", message);
+        if let Some((open @ ('(' | '['), at)) = self.enclosing()
+            && wanted.contains(&format!("`{}`", closer(open)))
+        {
+            diagnostic = diagnostic.also(self.span(at, at + 1), format!("this `{open}` is still open"));
+        }
+        let habit = self.enclosing().and_then(|_| habits::hint(self.statement(), self.token()));
+        match habit.or_else(|| self.hint().map(str::to_owned)) {
             Some(hint) => diagnostic.hint(hint),
             None => diagnostic,
         }
@@ -364,6 +381,12 @@ impl<'t> Refusal<'t> {
     fn hint(&self) -> Option<&'static str> {
         let inside = self.enclosing().map(|open| open.0);
         Some(match self.token() {
+            "(" if habits::last_word(self.statement().trim_end()) == "for" => {
+                "a loop counts over a range, for ($i : 0..3) { … }, or goes over a map, for ($kv : @map) { … }"
+            }
+            "{" if inside.is_none() && self.expects(Rule::colon) => {
+                "a function says what it returns: fn name($x : int64) : int64 { … }, or void"
+            }
             "else" => "`else` follows the `}` of an `if`",
             "$" => "a variable is `$` and a name",
             "struct" | "union" | "enum" if inside == Some('(') => "a type is given to a macro or function as typeof(…)",
@@ -372,6 +395,9 @@ impl<'t> Refusal<'t> {
             "{" if self.expects(Rule::slash) => "a predicate ends with a slash: /pid == 1/ { … }",
             token if OPERATORS.contains(&token) && self.is_bound() => {
                 "a bound of more than one part needs parentheses: 0..(a + b)"
+            }
+            _ if inside == Some('{') && self.expects(Rule::block) && self.statement().trim_end().ends_with(')') => {
+                "what an `if` or a loop runs is a block: { … }"
             }
             _ if self.expects(Rule::config_value) => "a setting is a number, a word, a string, true or false",
             _ => return None,

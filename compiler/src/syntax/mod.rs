@@ -9,6 +9,7 @@ mod delimiters;
 mod errors;
 mod expressions;
 mod grammar;
+mod habits;
 mod items;
 mod literals;
 mod parser;

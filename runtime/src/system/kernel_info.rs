@@ -104,6 +104,10 @@ impl KernelInfo for System {
         self.btf().struct_type(name).or_else(|| self.modules.struct_type(name, self.btf()))
     }
 
+    fn type_names(&self) -> Vec<String> {
+        self.btf().type_names().map(|(_, name)| name).collect()
+    }
+
     fn typedef(&self, name: &str) -> Option<Type> {
         self.btf().typedef(name)
     }

@@ -226,6 +226,11 @@ impl CTypes {
         self.structures.contains_key(name)
     }
 
+    /// `struct name`, `union name` of the scripts' own, for suggestions.
+    pub fn struct_names(&self) -> impl Iterator<Item = &str> {
+        self.structures.keys().map(String::as_str)
+    }
+
     /// Names of constants and macros, for suggestions.
     pub fn constant_names(&self) -> impl Iterator<Item = &str> {
         self.constants.keys().chain(self.macros.keys()).map(String::as_str)

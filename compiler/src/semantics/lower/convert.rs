@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::diagnostics::Diagnostic;
 use crate::ir::{Conversion, Expr as Ir, Op, Scalar};
 use crate::semantics::environment::KeyInfo;
+use crate::semantics::nearest::nearest;
 use crate::syntax::ast::{Expr, ExprKind, Span, TypeName, TypeNameKind, TypeOrExpr};
 use crate::types::{AddressSpace, StructType, Type};
 
@@ -320,9 +321,14 @@ impl Lowerer<'_> {
         match self.find_typedef(name) {
             Some(ty) => Ok(self.complete(&ty)),
             None => {
-                let diagnostic = Diagnostic::error("unknown-type", span, format!("there is no type {name}"))
-                    .hint("integers are int8 … int64 and uint8 … uint64; kernel structures are written struct NAME");
-                Err(self.report(diagnostic))
+                let hint = match nearest(name, TYPE_NAMES.into_iter()) {
+                    Some(near) => format!("did you mean {near}?"),
+                    None => {
+                        "integers are int8 … int64 and uint8 … uint64; kernel structures are written struct NAME".into()
+                    }
+                };
+                let diagnostic = Diagnostic::error("unknown-type", span, format!("there is no type {name}"));
+                Err(self.report(diagnostic.hint(hint)))
             }
         }
     }
@@ -332,11 +338,24 @@ impl Lowerer<'_> {
             Some(info) => Ok(Type::Struct(info)),
             None => {
                 let message = format!("there is no {name} in this script or in the kernel's type information");
-                Err(self.error("unknown-type", span, message))
+                let diagnostic = Diagnostic::error("unknown-type", span, message);
+                let near = self.near_struct(name).map(|near| format!("did you mean {near}?"));
+                Err(self.report(near.into_iter().fold(diagnostic, Diagnostic::hint)))
             }
         }
     }
+
+    /// The structure that was probably meant; nobody waits for it but the author of a mistake.
+    fn near_struct(&self, name: &str) -> Option<String> {
+        let known = self.info.type_names();
+        let own = self.env.c_types.struct_names();
+        nearest(name, own.chain(known.iter().map(String::as_str))).map(str::to_owned)
+    }
 }
+
+/// The names of bpftrace's own types.
+const TYPE_NAMES: [&str; 12] =
+    ["bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "string", "buffer", "inet"];
 
 /// bpftrace's own types, and C's under the names that headers use.
 fn builtin_type(name: &str) -> Option<Type> {

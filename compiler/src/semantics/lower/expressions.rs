@@ -3,6 +3,7 @@
 use crate::diagnostics::Diagnostic;
 use crate::ir::{Expr as Ir, Stmt};
 use crate::semantics::macros;
+use crate::semantics::probes::Arguments;
 use crate::stdlib::{self, CallSite, Lower, Mode};
 use crate::syntax::ast::{BinaryOp, Block, Expr, ExprKind, Ident, OffsetStep, Span, TypeOrExpr, UnaryOp};
 use crate::types::Type;
@@ -110,14 +111,31 @@ impl Lowerer<'_> {
     }
 
     fn unknown_name(&mut self, name: &str, span: Span) -> super::Reported {
-        let mut diagnostic = Diagnostic::error("unknown-name", span, format!("unknown name {name}"));
+        let diagnostic = Diagnostic::error("unknown-name", span, format!("unknown name {name}"));
+        let hint = self.meant_by(name).or_else(|| self.near_name(name).map(|near| format!("did you mean {near}?")));
+        self.report(hint.into_iter().fold(diagnostic, Diagnostic::hint))
+    }
+
+    fn near_name(&self, name: &str) -> Option<&str> {
         let names = stdlib::entries().map(|entry| entry.name).chain(self.env.c_types.constant_names());
         let own = self.env.functions.keys().chain(self.env.c_functions.keys()).map(String::as_str);
-        let names = names.chain(own);
-        if let Some(near) = crate::semantics::nearest::nearest(name, names) {
-            diagnostic = diagnostic.hint(format!("did you mean {near}?"));
+        crate::semantics::nearest::nearest(name, names.chain(own))
+    }
+
+    /// What a name without a meaning of its own stands for elsewhere.
+    fn meant_by(&self, name: &str) -> Option<String> {
+        if self.scopes.find(name).is_some() {
+            return Some(format!("the variable is ${name}"));
         }
-        self.report(diagnostic)
+        match &self.probe.arguments {
+            Arguments::Tracepoint(info) | Arguments::Words(info) => info
+                .fields
+                .iter()
+                .any(|field| field.name == name)
+                .then(|| format!("the probe's argument is args.{name}")),
+            _ if name.eq_ignore_ascii_case("null") => Some("a pointer to nothing is 0".into()),
+            _ => None,
+        }
     }
 
     /// A call, or a name used without parentheses. `statement`: its value is not used.
@@ -154,7 +172,8 @@ impl Lowerer<'_> {
             return Err(self.report(diagnostic.hint(entry.signatures.join("; "))));
         }
         if !entry.probes.is_empty() && !entry.probes.contains(&self.probe.provider) {
-            let message = format!("{} cannot be used in a {} probe", entry.name, self.probe.provider);
+            let name = if entry.name == "argN" { site.name } else { entry.name };
+            let message = format!("{name} cannot be used in a {} probe", self.probe.provider);
             let hint = format!("it works in: {}", entry.probes.join(", "));
             return Err(self.report(Diagnostic::error("wrong-probe-type", site.span, message).hint(hint)));
         }

@@ -117,7 +117,7 @@ impl Lowerer<'_> {
                 ));
             }
             _ if self.env.last_round => {
-                return Err(self.error("undefined-map", map.span, format!("undefined map: @{name}")));
+                return Err(self.undefined_map(name, map.span));
             }
             _ => {
                 let (_, result) = self.loop_body(id, variable, Operand::void(variable.span), body);

@@ -142,7 +142,7 @@ impl Lowerer<'_> {
     fn read_untyped(&mut self, name: &str, span: Span) -> Lowered<Operand> {
         self.env.reads_untyped = true;
         if self.env.last_round {
-            return Err(self.never_assigned(name, span));
+            return Err(self.undefined_map(name, span));
         }
         if self.env.untyped_are_integers {
             self.env.never_assigned.insert(name.to_owned());
@@ -153,7 +153,7 @@ impl Lowerer<'_> {
 
     /// A map that must be there, for its address is taken.
     pub(super) fn no_map_yet(&mut self, name: &str, span: Span) -> Lowered<Operand> {
-        if self.env.last_round { Err(self.never_assigned(name, span)) } else { Ok(Operand::void(span)) }
+        if self.env.last_round { Err(self.undefined_map(name, span)) } else { Ok(Operand::void(span)) }
     }
 
     fn warn_never_assigned(&mut self, name: &str, span: Span) {
@@ -169,7 +169,11 @@ impl Lowerer<'_> {
         self.warn(diagnostic);
     }
 
-    fn never_assigned(&mut self, name: &str, span: Span) -> super::Reported {
+    /// A map that nothing says the type of; where that is because of another mistake, it is not said again.
+    pub fn undefined_map(&mut self, name: &str, span: Span) -> super::Reported {
+        if self.env.failed_maps.contains(name) {
+            return super::Reported;
+        }
         let message = format!("undefined map: @{name}");
         let mut diagnostic = Diagnostic::error("undefined-map", span, message);
         let names = self.env.maps.keys().filter(|other| *other != name).map(String::as_str);

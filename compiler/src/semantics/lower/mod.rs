@@ -28,6 +28,8 @@ mod user_types;
 mod variables;
 mod warnings;
 
+use std::collections::HashSet;
+
 use crate::diagnostics::Diagnostic;
 use crate::ir::{self, Expr as Ir, Scalar, Slot, SlotInfo, Stmt, Var};
 use crate::kernel_info::KernelInfo;
@@ -126,6 +128,8 @@ pub struct Lowerer<'a> {
     unevaluated: u32,
     /// How many branches around this place are never run.
     never_run: u32,
+    /// Variables that something of an erroneous statement was to be assigned to.
+    failed_variables: HashSet<String>,
 }
 
 impl<'a> Lowerer<'a> {
@@ -152,6 +156,7 @@ impl<'a> Lowerer<'a> {
             frame: None,
             place: Span::default(),
             never_run: 0,
+            failed_variables: HashSet::new(),
             expansions: Vec::new(),
             unevaluated: 0,
         }

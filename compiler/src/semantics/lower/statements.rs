@@ -38,10 +38,30 @@ impl Lowerer<'_> {
         for statement in statements {
             self.emit(IrStmt::At(statement.span));
             if let Err(reported) = self.statement(statement) {
+                self.remember_failed(statement);
                 result = Err(reported);
             }
         }
         result
+    }
+
+    /// What a statement would have given a value is not told of again, where it has none.
+    fn remember_failed(&mut self, statement: &Stmt) {
+        match &statement.kind {
+            StmtKind::Let { variable, .. } => {
+                self.failed_variables.insert(variable.name.clone());
+            }
+            StmtKind::Assign { target, .. } => match &target.kind {
+                ExprKind::Variable(name) => {
+                    self.failed_variables.insert(name.clone());
+                }
+                ExprKind::Map { name, .. } => {
+                    self.env.failed_maps.insert(name.clone());
+                }
+                _ => {}
+            },
+            _ => {}
+        }
     }
 
     fn statement(&mut self, statement: &Stmt) -> Result<(), Reported> {

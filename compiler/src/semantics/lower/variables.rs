@@ -124,6 +124,9 @@ impl Lowerer<'_> {
     }
 
     fn undefined_variable(&mut self, name: &str, span: Span) -> super::Reported {
+        if self.failed_variables.contains(name) {
+            return super::Reported;
+        }
         let message = format!("undefined or undeclared variable: ${name}");
         let mut diagnostic = Diagnostic::error("undefined-variable", span, message);
         if let Some(near) = nearest(name, self.scopes.names()) {

@@ -218,7 +218,11 @@ pub fn expand(
     let Some(ty) = find_type(&first.text) else {
         let mut diagnostic =
             Diagnostic::error("unknown-probe-type", first.span, format!("invalid probe type: {}", first.text));
-        if let Some(near) = nearest(&first.text, TYPES.iter().map(|ty| ty.name)) {
+        let is_category =
+            || info.tracepoints().is_ok_and(|all| all.iter().any(|(category, _)| *category == first.text));
+        if request.parts.len() == 1 && is_category() {
+            diagnostic = diagnostic.hint(format!("did you mean tracepoint:{}?", point.text));
+        } else if let Some(near) = nearest(&first.text, TYPES.iter().map(|ty| ty.name)) {
             diagnostic = diagnostic.hint(format!("did you mean {near}?"));
         }
         return Err(Box::new(diagnostic));
