@@ -27,6 +27,13 @@ def test_probes_of_an_import_run_in_the_cell_that_imports(kernel, tmp_path):
     assert kernel.run('begin { print("later"); }').stream() == "later\n"
 
 
+def test_settings_hold_for_later_cells_until_another_cell_changes_them(fresh):
+    fresh.run("config = { max_strlen = 16; stack_mode = perf }")
+    assert fresh.run("begin { print((config.max_strlen, config.stack_mode)); }").stream() == "(16, perf)\n"
+    fresh.run("config = { max_strlen = 32 }")
+    assert fresh.run("begin { print((config.max_strlen, config.stack_mode)); }").stream() == "(32, perf)\n"
+
+
 def test_what_replaces_a_definition_says_so(kernel):
     kernel.run("struct again { int x; };\n#define AGAIN 1\ntypedef int again_t;")
     kernel.run("macro again(x) { x }\nlet @again = hash(10);")
