@@ -1,5 +1,6 @@
 //! Comparison: integers and pointers in registers, everything else bytewise in memory.
 
+use crate::diagnostics::Diagnostic;
 use crate::ir::{Expr as Ir, Op, Scalar, Stmt};
 use crate::semantics::widen;
 use crate::syntax::ast::{BinaryOp, Span};
@@ -28,7 +29,12 @@ impl Lowerer<'_> {
             }
             (l, r) => {
                 let message = format!("type mismatch for '{operator}': comparing {l} with {r}");
-                Err(self.error("type-mismatch", span, message))
+                let diagnostic = Diagnostic::error("type-mismatch", span, message);
+                let has_order = is_equality(operator) || widen::join(l, r).is_none();
+                Err(self.report(match has_order {
+                    true => diagnostic,
+                    false => diagnostic.hint("only numbers and pointers have an order; == and != compare the rest"),
+                }))
             }
         }
     }

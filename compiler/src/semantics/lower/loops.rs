@@ -63,14 +63,7 @@ impl Lowerer<'_> {
         Ok(())
     }
 
-    pub fn for_loop(
-        &mut self,
-        id: NodeId,
-        variable: &Ident,
-        iterable: &Iterable,
-        body: &Block,
-        span: Span,
-    ) -> Lowered<()> {
+    pub fn for_loop(&mut self, id: NodeId, variable: &Ident, iterable: &Iterable, body: &Block) -> Lowered<()> {
         if let Some(outer) = self.scopes.find(&variable.name) {
             let message = format!("Loop declaration shadows existing variable: ${}", variable.name);
             let diagnostic =
@@ -79,7 +72,7 @@ impl Lowerer<'_> {
         }
         match iterable {
             Iterable::Range(start, end) => self.for_range(id, variable, (start, end), body),
-            Iterable::Map(map) => self.for_map(id, variable, map, body, span),
+            Iterable::Map(map) => self.for_map(id, variable, map, body),
         }
     }
 
@@ -103,7 +96,7 @@ impl Lowerer<'_> {
         self.register(value)
     }
 
-    fn for_map(&mut self, id: NodeId, variable: &Ident, map: &Expr, body: &Block, span: Span) -> Lowered<()> {
+    fn for_map(&mut self, id: NodeId, variable: &Ident, map: &Expr, body: &Block) -> Lowered<()> {
         let ExprKind::Map { name, key: None } = &map.kind else {
             return Err(self.error("not-iterable", map.span, "a for loop goes over a map or a range"));
         };
@@ -129,7 +122,7 @@ impl Lowerer<'_> {
         let value = self.new_var(Scalar::Pointer);
         let (mut prepare, element) = self.nested(|this| {
             let entry = Entry { map: index, value: value_ty.clone(), key: Some(Ir::Var(key)) };
-            this.pair(name, (&key_ty, key), (&value_ty, value), &entry, span)
+            this.pair(name, (&key_ty, key), (&value_ty, value), &entry, map.span)
         });
         let element = element?;
         let (body, result) = self.loop_body(id, variable, element, body);

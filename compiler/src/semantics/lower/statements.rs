@@ -75,7 +75,7 @@ impl Lowerer<'_> {
             StmtKind::Assign { target, operator, value } => self.assignment(target, *operator, value, span),
             StmtKind::If { condition, then, otherwise } => self.if_statement(condition, then, otherwise.as_ref()),
             StmtKind::While { condition, body } => self.while_loop(condition, body, span),
-            StmtKind::For { id, variable, iterable, body } => self.for_loop(*id, variable, iterable, body, span),
+            StmtKind::For { id, variable, iterable, body } => self.for_loop(*id, variable, iterable, body),
             StmtKind::Unroll { count, body } => self.unroll(count, body),
             StmtKind::Block(block) => self.block(block),
             StmtKind::Break => {
