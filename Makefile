@@ -42,7 +42,7 @@ lab: install
 test:
 	@python3 tools/run-tests
 
-# The step of `make test` that needs another kernel than this machine's: under Debian's 6.1 and 6.12, in qemu.
+# The step of `make test` that needs another kernel than this machine's: under Debian's 6.1 and 6.12 and one that is built, in qemu.
 test-vm:
 	@tools/setup build vm
 	@python3 tools/run-tests rust release vm

@@ -72,14 +72,15 @@ impl Place {
             "kprobe" => !Path::new("/sys/bus/event_source/devices/kprobe").exists(),
             "fentry" => !self.fentry.get_or_init(has_fentry),
             "bpffs" => !self.root || !holds("/proc/filesystems", "\tbpf\n"),
-            "override" => !holds("/proc/kallsyms", " bpf_override_return\n"),
+            "override" => !injects_errors() || is_locked_down(),
+            "no-override" => injects_errors(),
             "kprobe-session" => !holds("/proc/kallsyms", " bpf_session_is_return\n"),
             "task-from-pid" => !holds("/proc/kallsyms", " bpf_task_from_pid\n"),
             "rcu-functions" => !holds("/proc/kallsyms", " bpf_rcu_read_lock\n"),
             "no-pmu" => Path::new("/sys/bus/event_source/devices/cpu").exists(),
             "cgroup2" => !Path::new("/sys/fs/cgroup/cgroup.controllers").exists(),
             "kernel-data" => !holds("/proc/kallsyms", " __per_cpu_offset\n"),
-            "no-lockdown" => !holds("/sys/kernel/security/lockdown", "[none]"),
+            "no-lockdown" => is_locked_down(),
             "libclang" => !has_libclang(),
             "clang" => !has_libclang() || !has_clang(),
             "python3" => !has_command("python3"),
@@ -92,6 +93,17 @@ impl Place {
 
 fn holds(path: &str, text: &str) -> bool {
     std::fs::read_to_string(path).is_ok_and(|content| content.contains(text))
+}
+
+/// Whether the kernel has `CONFIG_BPF_KPROBE_OVERRIDE`.
+fn injects_errors() -> bool {
+    holds("/proc/kallsyms", " bpf_override_return\n")
+}
+
+/// A kernel without the security module for it is never locked down; its file is not seen where securityfs is not mounted.
+fn is_locked_down() -> bool {
+    let has_module = holds("/proc/kallsyms", " security_locked_down\n");
+    has_module && !holds("/sys/kernel/security/lockdown", "[none]")
 }
 
 /// Whether a program is not refused as a matter of principle; any other failure is for cases to find.

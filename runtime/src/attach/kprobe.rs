@@ -88,7 +88,10 @@ pub fn explain(error: io::Error, function: &Function<'_>) -> Reason {
             format!("{symbol} is not traceable: there is no such function, it was inlined, or it is notrace")
         }
         Some(libc::EINVAL) => {
-            format!("{symbol} is not traceable: the kernel allows no probes there (notrace, or its kprobes/blacklist)")
+            format!(
+                "{symbol} is not traceable: the kernel allows no probes there (notrace, or its kprobes/blacklist), or, if the \
+                 action calls override(), no errors (its /sys/kernel/debug/error_injection/list has functions that take them)"
+            )
         }
         Some(libc::EADDRNOTAVAIL) => {
             format!("several kernel functions are called {symbol}, and their addresses are not known")

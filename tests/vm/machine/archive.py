@@ -23,7 +23,7 @@ def cache():
 
 
 class Kernel:
-    """An unpacked kernel package."""
+    """An unpacked kernel package, or what lies as in one."""
 
     def __init__(self, root):
         self.root = root
@@ -32,8 +32,10 @@ class Kernel:
 
     def modules(self, names):
         """Files of the modules and of all that they need, in the order in which they are to be loaded."""
+        if not (self.root / "lib/modules" / self.release / "modules.dep").exists():
+            return []
         command = ["modprobe", "-d", self.root, "-S", self.release, "-a", "--show-depends", *names]
-        listing = _run(command, f"finding modules of {self.release}")
+        listing = run(command, f"finding modules of {self.release}")
         files = re.findall(r"^insmod (\S+)", listing, re.MULTILINE)
         return [Path(file) for file in dict.fromkeys(files)]
 
@@ -67,28 +69,39 @@ def _newest(series):
 
 def _unpack(package, root):
     """Downloads and unpacks a package; `root` appears only when it is complete."""
-    cache().mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cache()) as scratch:
-        scratch = Path(scratch)
-        print(f"vm: downloading {package}", flush=True)
-        for attempt in (1, 2):
-            command = ["apt-get", "download", "-q", package]
-            done = subprocess.run(command, cwd=scratch, capture_output=True, text=True, check=False)
-            if done.returncode == 0:
-                break
-            if attempt == 2:
-                raise Unavailable(f"apt-get download {package}: {done.stderr.strip()}")
-            # The lists may be so old that what they name is gone from the archive.
-            subprocess.run(["apt-get", "update", "-q"], capture_output=True, check=False)
-        archive = next(scratch.glob("*.deb"))
-        unpacked = scratch / "root"
-        _run(["dpkg", "-x", archive, unpacked], f"unpacking {archive.name}")
+    with scratch() as folder:
+        unpacked = download(package, folder)
         release = next((unpacked / "lib/modules").iterdir()).name
-        _run(["depmod", "-b", unpacked, release], f"indexing the modules of {release}")
+        run(["depmod", "-b", unpacked, release], f"indexing the modules of {release}")
         shutil.move(unpacked, root)
 
 
-def _run(command, what):
+def scratch():
+    """A folder beside what is kept, which goes when it is left."""
+    cache().mkdir(parents=True, exist_ok=True)
+    return tempfile.TemporaryDirectory(dir=cache(), prefix="unfinished-")
+
+
+def download(package, folder):
+    """Downloads a package into a folder; gives the folder that it is unpacked in."""
+    print(f"vm: downloading {package}", flush=True)
+    for attempt in (1, 2):
+        command = ["apt-get", "download", "-q", package]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        if done.returncode == 0:
+            break
+        if attempt == 2:
+            raise Unavailable(f"apt-get download {package}: {done.stderr.strip()}")
+        # The lists may be so old that what they name is gone from the archive.
+        subprocess.run(["apt-get", "update", "-q"], capture_output=True, check=False)
+    archive = next(Path(folder).glob("*.deb"))
+    unpacked = Path(folder) / "root"
+    run(["dpkg", "-x", archive, unpacked], f"unpacking {archive.name}")
+    archive.unlink()
+    return unpacked
+
+
+def run(command, what):
     """Output of a command; it is looked for in /usr/sbin too."""
     path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
     try:
