@@ -11,6 +11,10 @@ use crate::loader::perf::{Event, Target as Place};
 
 const SOURCE: &str = "/sys/bus/event_source/devices/kprobe/type";
 
+/// Every instruction starts at a multiple of it.
+const INSTRUCTION_ALIGNMENT: u64 = if cfg!(target_arch = "aarch64") { 4 } else { 1 };
+const INSIDE_INSTRUCTION: &str = "Possible attachment attempt in the middle of an instruction, try a different offset.";
+
 /// A kernel function, or a place in one.
 #[derive(Clone, Copy)]
 pub struct Function<'a> {
@@ -87,6 +91,7 @@ pub fn explain(error: io::Error, function: &Function<'_>) -> Reason {
         Some(libc::ENOENT | libc::ESRCH) => {
             format!("{symbol} is not traceable: there is no such function, it was inlined, or it is notrace")
         }
+        Some(libc::EINVAL) if !function.offset.is_multiple_of(INSTRUCTION_ALIGNMENT) => INSIDE_INSTRUCTION.into(),
         Some(libc::EINVAL) => {
             format!(
                 "{symbol} is not traceable: the kernel allows no probes there (notrace, or its kprobes/blacklist), or, if the \
@@ -96,9 +101,7 @@ pub fn explain(error: io::Error, function: &Function<'_>) -> Reason {
         Some(libc::EADDRNOTAVAIL) => {
             format!("several kernel functions are called {symbol}, and their addresses are not known")
         }
-        Some(libc::EILSEQ) => {
-            "Possible attachment attempt in the middle of an instruction, try a different offset.".into()
-        }
+        Some(libc::EILSEQ) => INSIDE_INSTRUCTION.into(),
         _ => return Reason::of(error, "attaching to the kernel function"),
     };
     Reason::Missing(meaning)

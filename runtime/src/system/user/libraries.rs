@@ -22,7 +22,13 @@ const FLAGS: Option<u32> = if cfg!(target_arch = "x86_64") {
     None
 };
 /// Searched where there is no cache, as with musl.
-const DIRECTORIES: [&str; 6] = ["/lib64", "/usr/lib64", "/lib", "/usr/lib", "/usr/local/lib", "/lib/x86_64-linux-gnu"];
+const DIRECTORIES: [&str; 5] = ["/lib64", "/usr/lib64", "/lib", "/usr/lib", "/usr/local/lib"];
+/// Where Debian keeps the libraries of this architecture.
+const DEBIAN: [&str; 2] = if cfg!(target_arch = "aarch64") {
+    ["/lib/aarch64-linux-gnu", "/usr/lib/aarch64-linux-gnu"]
+} else {
+    ["/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu"]
+};
 
 /// The files that `name` stands for, as process `pid` sees them if one is given.
 pub fn resolve(name: &str, pid: Option<u32>) -> Vec<PathBuf> {
@@ -182,8 +188,8 @@ fn best(mut candidates: Vec<(String, PathBuf)>, name: &str) -> Vec<PathBuf> {
 }
 
 fn in_directories(name: &str, within: impl Fn(&str) -> PathBuf) -> Vec<(String, PathBuf)> {
-    let entries =
-        DIRECTORIES.iter().flat_map(|directory| fs::read_dir(within(directory)).into_iter().flatten().flatten());
+    let directories = DIRECTORIES.iter().chain(&DEBIAN);
+    let entries = directories.flat_map(|directory| fs::read_dir(within(directory)).into_iter().flatten().flatten());
     let libraries = entries.filter_map(|entry| Some((entry.file_name().into_string().ok()?, entry.path())));
     libraries.filter(|(library, _)| is_version_of(library, name)).collect()
 }
@@ -244,6 +250,17 @@ mod tests {
             assert!(!is_version_of(library, name), "{library} {name}");
         }
         assert!(is_version_of("libssl.so.3", "libs?l*"));
+    }
+
+    #[test]
+    fn without_the_linkers_cache_the_c_library_is_found_in_its_folder() {
+        let found = best(in_directories("libc.so.6", |path| within(None, path)), "libc.so.6");
+        // It may lie in several folders that are one.
+        assert_eq!(found.first().map(fs::canonicalize).unwrap().unwrap(), canonical(&resolve("libc.so.6", None)));
+    }
+
+    fn canonical(paths: &[PathBuf]) -> PathBuf {
+        fs::canonicalize(paths.first().unwrap()).unwrap()
     }
 
     #[test]
