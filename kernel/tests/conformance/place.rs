@@ -19,10 +19,12 @@ pub struct Place {
 }
 
 impl Place {
-    /// Builds the C programs of a folder with the compiler that also links Rust programs.
+    /// Builds the C programs of a folder with the compiler that also links Rust programs, unless
+    /// `CONFORMANCE_PROGRAMS` says where they are: a machine without a compiler gets them built.
     pub fn prepare(sources: &Path) -> Self {
+        let built = std::env::var_os("CONFORMANCE_PROGRAMS").map(|folder| Ok(PathBuf::from(folder)));
         Self {
-            programs: build_programs(sources),
+            programs: built.unwrap_or_else(|| build_programs(sources)),
             root: is_root(),
             fentry: OnceLock::new(),
             copies: AtomicUsize::new(0),
@@ -77,7 +79,8 @@ impl Place {
             "kprobe-session" => !holds("/proc/kallsyms", " bpf_session_is_return\n"),
             "task-from-pid" => !holds("/proc/kallsyms", " bpf_task_from_pid\n"),
             "rcu-functions" => !holds("/proc/kallsyms", " bpf_rcu_read_lock\n"),
-            "no-pmu" => Path::new("/sys/bus/event_source/devices/cpu").exists(),
+            "pmu" => !has_pmu(),
+            "no-pmu" => has_pmu(),
             "cgroup2" => !Path::new("/sys/fs/cgroup/cgroup.controllers").exists(),
             "kernel-data" => !holds("/proc/kallsyms", " __per_cpu_offset\n"),
             "no-lockdown" => is_locked_down(),
@@ -85,6 +88,7 @@ impl Place {
             "clang" => !has_libclang() || !has_clang(),
             "python3" => !has_command("python3"),
             "x86_64" => !cfg!(target_arch = "x86_64"),
+            "aarch64" => !cfg!(target_arch = "aarch64"),
             other => return Some(format!("{other} is not a known need")),
         };
         missing.then(|| format!("needs {need}"))
@@ -104,6 +108,13 @@ fn injects_errors() -> bool {
 fn is_locked_down() -> bool {
     let has_module = holds("/proc/kallsyms", " security_locked_down\n");
     has_module && !holds("/sys/kernel/security/lockdown", "[none]")
+}
+
+/// Whether the processor has counters: the kernel calls them `cpu` on x86_64, by their version on aarch64.
+fn has_pmu() -> bool {
+    let sources = std::fs::read_dir("/sys/bus/event_source/devices").into_iter().flatten();
+    let mut names = sources.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    names.any(|name| name == "cpu" || name.starts_with("armv8_pmuv3"))
 }
 
 /// Whether a program is not refused as a matter of principle; any other failure is for cases to find.

@@ -97,6 +97,7 @@ pub fn run(case: &Case, place: &Place) -> Result<Run, String> {
     blanks.push(("{{dir}}".into(), folder.path().display().to_string()));
     let probebook = std::env::var("PROBEBOOK").unwrap_or(env!("CARGO_BIN_EXE_probebook").into());
     blanks.push(("{{probebook}}".into(), probebook.clone()));
+    blanks.push(("{{sys}}".into(), if cfg!(target_arch = "aarch64") { "__arm64_sys" } else { "__x64_sys" }.into()));
     let _pins = case.needs.iter().any(|need| need == "bpffs").then(|| Pins::mount(folder.path())).transpose()?;
     let before = case.before.as_deref().map(|command| format!("exec {}", fill(command, &blanks)));
     let before = before.as_deref().map(Group::shell).transpose()?;

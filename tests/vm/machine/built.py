@@ -8,7 +8,8 @@ import subprocess
 from pathlib import Path
 
 from . import archive
-from .archive import Unavailable
+from .architecture import X86_64
+from .lists import Unavailable
 
 # What it is called beside those of the archive.
 NAME = "6.12-inject"
@@ -38,6 +39,8 @@ class Broken(Exception):
 
 def kernel():
     """The kernel for the newest source that the package lists know; it is built once for each set of options."""
+    if not X86_64.is_native():
+        raise Unavailable("the kernel that is built is one for x86_64, which this machine is not")
     options = hashlib.sha256(OPTIONS.read_bytes()).hexdigest()[:12]
     version = _newest()
     if version is None:
@@ -84,7 +87,7 @@ def _build(root):
 
 
 def _unpack(folder):
-    packed = next((archive.download(SOURCE, folder) / "usr/src").glob("*.tar.xz"))
+    packed = next((archive.download([SOURCE], folder) / "usr/src").glob("*.tar.xz"))
     source = folder / "source"
     source.mkdir()
     exclusions = [f"--exclude={pattern}" for pattern in UNREAD]

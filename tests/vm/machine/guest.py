@@ -1,7 +1,6 @@
 """Runs one command in a virtual machine: qemu's own emulation, no network, this machine's files read-only."""
 
 import os
-import re
 import shutil
 import subprocess
 import tempfile
@@ -10,7 +9,7 @@ import time
 from pathlib import Path
 
 from . import initramfs
-from .archive import Unavailable
+from .lists import Unavailable
 
 # One processor: where kernel code changes that another one executes, emulated processors now and then loop for ever
 # in instructions that are gone (seen with fentry under 6.1).
@@ -26,14 +25,15 @@ class Broken(Exception):
     """The machine did not boot, or ended before its command did; the message has its console's end."""
 
 
-def run(kernel, command, folder, timeout, out, err):
+def run(kernel, command, folder, timeout, out, err, shared=()):
     """Runs a command (a list of words) in a folder; gives its exit status.
 
-    Its output goes to the binary files `out` and `err` as it comes. `timeout` is in seconds and covers booting.
+    Its output goes to the binary files `out` and `err` as it comes. `timeout` is in seconds and covers booting. In a
+    machine of another architecture, of this machine's files there are only the folder and those in `shared`.
     """
     with tempfile.TemporaryDirectory(prefix="probebook-vm-") as scratch:
         scratch = Path(scratch)
-        (scratch / "initramfs").write_bytes(initramfs.build(kernel, command, folder))
+        (scratch / "initramfs").write_bytes(initramfs.build(kernel, command, folder, shared))
         with _shared_files(scratch) as server:
             try:
                 return _boot(kernel, scratch, timeout, out, err)
@@ -66,16 +66,17 @@ def _boot(kernel, scratch, timeout, out, err):
 
 def _qemu(kernel, scratch, descriptors):
     """The command line."""
-    program = shutil.which("qemu-system-x86_64")
+    architecture = kernel.architecture
+    program = shutil.which(architecture.emulator)
     if program is None:
-        raise Unavailable("qemu-system-x86_64 is missing (tools/setup vm)")
-    # la57=off: five levels of page tables only make emulation slower.
-    arguments = [program, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-M", "pc"]
-    arguments += ["-accel", "tcg", "-cpu", "max,la57=off", "-smp", str(CPUS)]
+        raise Unavailable(f"{architecture.emulator} is missing (tools/setup vm)")
+    arguments = [program, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", *architecture.board]
+    arguments += ["-accel", "tcg", "-smp", str(CPUS)]
     arguments += ["-m", str(MEMORY_MIB)]
     arguments += ["-object", f"memory-backend-memfd,id=memory,size={MEMORY_MIB}M,share=on"]
     arguments += ["-numa", "node,memdev=memory"]
-    arguments += ["-kernel", kernel.image, "-initrd", scratch / "initramfs", "-append", _kernel_arguments()]
+    arguments += ["-kernel", kernel.image, "-initrd", scratch / "initramfs", "-append"]
+    arguments += [architecture.kernel_arguments()]
     arguments += ["-serial", f"file:{scratch}/console"]
     arguments += ["-chardev", f"socket,id=files,path={scratch}/files"]
     arguments += ["-device", "vhost-user-fs-pci,chardev=files,tag=host,queue-size=1024"]
@@ -84,17 +85,6 @@ def _qemu(kernel, scratch, descriptors):
     for name, place in {**places, "status": scratch / "status"}.items():
         arguments += ["-chardev", f"file,id={name},path={place}"]
         arguments += ["-device", f"virtserialport,chardev={name},name={name}"]
-    return arguments
-
-
-def _kernel_arguments():
-    """Quiet, quick, and with a clock that runs at the right speed."""
-    arguments = "console=ttyS0 panic=-1 quiet nokaslr mitigations=off no_timer_check random.trust_cpu=on"
-    # The emulated time stamp counter is the host's. Left to measure it against an emulated timer, the guest
-    # errs badly on a busy host; Linux reports twice the frequency in MHz as bogomips.
-    cpus = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    if bogomips := re.search(r"^bogomips\s*: ([\d.]+)", cpus, re.MULTILINE):
-        arguments += f" tsc=reliable tsc_early_khz={int(float(bogomips[1]) * 500)}"
     return arguments
 
 

@@ -6,16 +6,24 @@ import shutil
 import stat
 from pathlib import Path
 
-from .archive import Unavailable
+from . import archive as packages
+from .lists import Unavailable
 
 INIT = Path(__file__).with_name("init")
 # Those that reach this machine's file system (virtiofs), cover it with a writable layer, and carry output.
 MODULES = ["virtio_pci", "virtio_console", "virtiofs", "overlay"]
 
 
-def build(kernel, command, folder):
-    """The archive as bytes: boots `kernel`, runs `command` (a list of words) in `folder`."""
-    busybox = shutil.which("busybox", path="/bin:/usr/bin:/usr/sbin")
+def build(kernel, command, folder, shared):
+    """The archive as bytes: boots `kernel`, runs `command` (a list of words) in `folder`.
+
+    The root is this machine's, or where its programs do not run, one with others, and the folders in `shared`.
+    """
+    root, places = "", []
+    if not kernel.architecture.is_native():
+        root = str(packages.programs(kernel.architecture).resolve())
+        places = [Path(place).resolve() for place in (folder, kernel.root, *shared)]
+    busybox = shutil.which("busybox", path=":".join(f"{root}{place}" for place in ("/bin", "/usr/bin", "/usr/sbin")))
     if busybox is None:
         raise Unavailable("busybox is missing (tools/setup vm)")
     archive = Archive()
@@ -26,6 +34,8 @@ def build(kernel, command, folder):
         archive.file(f"modules/{number:02}", _module(module))
     archive.file("init", INIT.read_bytes(), 0o755)
     archive.file("command", _command(command, folder).encode(), 0o755)
+    archive.file("root-folder", f"{root}\n".encode())
+    archive.file("shared", "".join(f"{place}\n" for place in places).encode())
     # Where programs look for what belongs to a kernel.
     archive.file("kernel-package", f"{kernel.root.resolve()}\n".encode())
     return archive.finish()
