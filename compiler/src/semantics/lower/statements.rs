@@ -5,7 +5,7 @@ use crate::ir::Stmt as IrStmt;
 use crate::syntax::ast::{BinaryOp, Block, Expr, ExprKind, Span, Stmt, StmtKind};
 
 use super::aggregates::aggregate_call;
-use super::{Lowered, Lowerer, Operand, Reported};
+use super::{Lowered, Lowerer, Operand, Reported, literals};
 
 impl Lowerer<'_> {
     /// Lowers a block in a scope of its own. Errors of several statements are all reported.
@@ -155,6 +155,7 @@ impl Lowerer<'_> {
         if operator.is_none() {
             self.refuse_aggregate_copy(target, value, span)?;
         }
+        let literal = value;
         let value = match operator {
             None => self.expr(value)?,
             Some(operator) => {
@@ -164,7 +165,25 @@ impl Lowerer<'_> {
                 self.binary(operator, old, value, span)?
             }
         };
-        self.assign(target, value)
+        self.assign(target, value)?;
+        if operator.is_none() { self.refuse_huge(target, literal) } else { Ok(()) }
+    }
+
+    /// A literal that only unsigned integers hold, for something that has turned out signed.
+    fn refuse_huge(&mut self, target: &Expr, literal: &Expr) -> Lowered<()> {
+        let Some(Ok(value)) = literals::evaluate(literal) else { return Ok(()) };
+        let ty = match &target.kind {
+            ExprKind::Variable(name) => self.scopes.find(name).map(|one| self.variable_type(one.declared)),
+            ExprKind::Map { name, .. } => self.env.map(name, target.span).value.clone(),
+            _ => None,
+        };
+        match ty {
+            Some(ty) if self.env.last_round && ty.is_signed() && value > i128::from(i64::MAX) => {
+                let message = format!("Type mismatch: {value} does not fit {ty}, which other values ask for");
+                Err(self.error("literal-out-of-range", literal.span, message))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Stores a value in a variable or a map.
