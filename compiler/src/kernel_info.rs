@@ -57,6 +57,11 @@ pub trait KernelInfo: UserInfo + Send + Sync {
     /// proper is `vmlinux`.
     fn kernel_functions(&self) -> Result<Arc<Vec<(String, String)>>, Unavailable>;
 
+    /// Whether the user has named all of them: then no other is tried.
+    fn kernel_functions_are_given(&self) -> bool {
+        false
+    }
+
     /// What a kernel function takes and returns; `None` if BTF does not describe it.
     fn function_prototype(&self, module: &str, function: &str) -> Option<Prototype>;
 

@@ -76,6 +76,9 @@ pub struct Arguments {
     /// Only probes whose full names match this regular expression, and begin and end
     #[arg(long, value_name = "REGEX", value_parser = regular_expression)]
     pub probe_filter: Option<Regex>,
+    /// Take the kernel functions that this file lists for the traceable ones
+    #[arg(long, value_name = "FILE")]
+    pub traceable_functions: Option<PathBuf>,
     /// Enable USDT semaphores in every process that has the file mapped
     #[arg(long)]
     pub usdt_file_activation: bool,
@@ -131,7 +134,9 @@ impl Arguments {
     pub fn listing(&self) -> list::Arguments {
         let pattern = if self.programs.is_empty() { self.rest.first().cloned() } else { None };
         let debuginfo = self.debuginfo.clone();
-        list::Arguments { pattern, program: self.program(), pid: self.pid, verbose: self.verbose, debuginfo }
+        let traceable_functions = self.traceable_functions.clone();
+        let (program, pid, verbose) = (self.program(), self.pid, self.verbose);
+        list::Arguments { pattern, program, pid, verbose, debuginfo, traceable_functions }
     }
 
     /// What compiling depends on.

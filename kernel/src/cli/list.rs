@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{ArgAction, Args};
 use probebook_compiler::diagnostics::Sources;
+use probebook_runtime::text::reason;
 use probebook_runtime::{Session, SessionOptions};
 
 use super::arguments::parse_pid;
@@ -30,6 +31,9 @@ pub struct Arguments {
     /// Look in this folder too for debug information that was stripped off programs
     #[arg(long, value_name = "DIR[:DIR]", value_delimiter = ':', action = ArgAction::Append)]
     pub debuginfo: Vec<PathBuf>,
+    /// Take the kernel functions that this file lists for the traceable ones
+    #[arg(long, value_name = "FILE")]
+    pub traceable_functions: Option<PathBuf>,
 }
 
 pub fn run(arguments: &Arguments) -> ExitCode {
@@ -38,6 +42,9 @@ pub fn run(arguments: &Arguments) -> ExitCode {
         Err(error) => return super::fail(&super::no_session(&error)),
     };
     session.system().user_files().set_debug_directories(arguments.debuginfo.clone());
+    if let Err(message) = take_functions(&session, arguments.traceable_functions.as_deref()) {
+        return super::fail(&message);
+    }
     let listing = Listing { system: session.system(), pid: arguments.pid, verbose: arguments.verbose };
     let pattern = arguments.pattern.as_deref();
     let lines = match (&arguments.program, pattern) {
@@ -58,6 +65,13 @@ pub fn run(arguments: &Arguments) -> ExitCode {
         }
         Err(code) => code,
     }
+}
+
+/// `--traceable-functions`
+pub fn take_functions(session: &Session, list: Option<&Path>) -> Result<(), String> {
+    let Some(path) = list else { return Ok(()) };
+    let read = session.system().read_kernel_functions(path);
+    read.map_err(|error| format!("--traceable-functions {}: {}", path.display(), reason(&error)))
 }
 
 fn of_script(listing: &Listing, name: &str, text: &str) -> Result<Vec<String>, ExitCode> {

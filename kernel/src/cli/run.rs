@@ -17,6 +17,7 @@ use probebook_runtime::text::{self, TextOptions};
 use probebook_runtime::{Session, SessionOptions, StartOptions, Status, Trace, TraceError, TraceHandle};
 
 use super::arguments::{self, Arguments, Format, Mode, Stage};
+use super::list;
 use super::terminal::Terminal;
 use super::trials;
 use crate::engine::{self, PlanPlaces, Script};
@@ -89,6 +90,7 @@ fn run_script(arguments: &Arguments) -> Result<u8, Failure> {
     }
     let session = Session::new(SessionOptions::default())?;
     session.system().user_files().set_debug_directories(arguments.debuginfo.clone());
+    list::take_functions(&session, arguments.traceable_functions.as_deref()).map_err(Failure::Message)?;
     let script = Script {
         parameters: &parameters,
         named: &named,

@@ -38,6 +38,9 @@ impl KernelInfo for System {
     }
 
     fn kernel_functions(&self) -> Result<Arc<Vec<(String, String)>>, Unavailable> {
+        if let Some(given) = self.given_functions.get() {
+            return Ok(Arc::clone(given));
+        }
         let functions = self.functions.get_or_init(|| Arc::new(traceable::functions(self)));
         if functions.is_empty() {
             return Err(Unavailable {
@@ -48,6 +51,10 @@ impl KernelInfo for System {
             });
         }
         Ok(Arc::clone(functions))
+    }
+
+    fn kernel_functions_are_given(&self) -> bool {
+        self.given_functions.get().is_some()
     }
 
     fn function_prototype(&self, module: &str, function: &str) -> Option<Prototype> {

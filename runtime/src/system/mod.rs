@@ -11,7 +11,9 @@ mod traceable;
 mod tracefs;
 mod user;
 
+use std::io;
 use std::ops::Deref;
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use jiff::Timestamp;
@@ -35,6 +37,7 @@ pub struct System {
     user: user::UserFiles,
     raw_tracepoints: OnceLock<Arc<Vec<String>>>,
     functions: OnceLock<Arc<Vec<(String, String)>>>,
+    given_functions: OnceLock<Arc<Vec<(String, String)>>>,
     iterators: OnceLock<Arc<Vec<String>>>,
     modules: Modules,
     kprobe_multi: OnceLock<bool>,
@@ -49,6 +52,14 @@ impl System {
     /// What is known of user programs.
     pub fn user_files(&self) -> &UserFiles {
         &self.user
+    }
+
+    /// Takes the kernel functions of a file, which is like tracefs' `available_filter_functions`, for those that can be
+    /// traced.
+    pub fn read_kernel_functions(&self, path: &Path) -> io::Result<()> {
+        let functions = traceable::of_file(path)?;
+        self.given_functions.get_or_init(|| Arc::new(functions));
+        Ok(())
     }
 
     pub fn tracefs(&self) -> &Tracefs {

@@ -5,6 +5,8 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::fs;
+use std::io;
+use std::path::Path;
 
 use probebook_compiler::kernel_info::KERNEL;
 
@@ -27,13 +29,26 @@ const UNTRACEABLE_SECTIONS: [(&str, &str); 5] = [
 pub fn functions(system: &System) -> Vec<(String, String)> {
     let list = system.tracefs().root().ok().map(|root| root.join("available_filter_functions"));
     let text = list.and_then(|path| fs::read_to_string(path).ok());
-    let mut functions: BTreeSet<(String, String)> = match text {
-        Some(text) => text.lines().filter_map(listed).collect(),
+    let mut functions = match text {
+        Some(text) => of_text(&text),
         None => described(system),
     };
     let forbidden = fs::read_to_string(BLACKLIST).unwrap_or_default();
     let forbidden: HashSet<&str> = forbidden.lines().filter_map(|line| line.split_whitespace().nth(1)).collect();
     functions.retain(|(function, _)| !forbidden.contains(function.as_str()));
+    by_module(functions)
+}
+
+/// The same for a list of the user's own.
+pub fn of_file(path: &Path) -> io::Result<Vec<(String, String)>> {
+    Ok(by_module(of_text(&String::from_utf8_lossy(&fs::read(path)?))))
+}
+
+fn of_text(text: &str) -> BTreeSet<(String, String)> {
+    text.lines().filter_map(listed).collect()
+}
+
+fn by_module(functions: BTreeSet<(String, String)>) -> Vec<(String, String)> {
     functions.into_iter().map(|(function, module)| (module, function)).collect()
 }
 

@@ -127,9 +127,8 @@ fn named(
     let found = same.map(|(known, _)| known.as_str()).find(|known| in_module(known));
     // Of several names of one place the list of traceable functions has only one, and those that
     // ftrace leaves out can still have a breakpoint. The kernel has the last word.
-    let hidden = || {
-        (module.is_none_or(|module| module == KERNEL) && request.info.kernel_symbol(name).is_some()).then_some(KERNEL)
-    };
+    let hidden =
+        || (module.is_none_or(|module| module == KERNEL) && may_be_hidden(request.info, name)).then_some(KERNEL);
     match found.or_else(hidden) {
         Some(known) => Ok(vec![at_function(request, ty, module.map(|_| known), name, offset, returns)]),
         // The kernel may know better, and may be asked; there is a warning.
@@ -145,7 +144,12 @@ pub(in crate::semantics) fn is_unknown(info: &dyn KernelInfo, attach: &Attach) -
     let Attach::Kprobe { symbol, .. } = attach else { return false };
     let Ok(all) = info.kernel_functions() else { return false };
     let known = || all.binary_search_by(|(_, function)| function.as_str().cmp(symbol)).is_ok();
-    !symbol.is_empty() && !known() && info.kernel_symbol(symbol).is_none()
+    !symbol.is_empty() && !known() && !may_be_hidden(info, symbol)
+}
+
+/// Whether the kernel has a symbol of that name, which its list of functions may lack.
+fn may_be_hidden(info: &dyn KernelInfo, name: &str) -> bool {
+    !info.kernel_functions_are_given() && info.kernel_symbol(name).is_some()
 }
 
 fn is_loaded(module: Option<&str>, all: &[(String, String)]) -> bool {
