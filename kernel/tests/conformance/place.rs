@@ -76,7 +76,7 @@ impl Place {
             "bpffs" => !self.root || !holds("/proc/filesystems", "\tbpf\n"),
             "override" => !injects_errors() || is_locked_down(),
             "no-override" => injects_errors(),
-            "kprobe-session" => !holds("/proc/kallsyms", " bpf_session_is_return\n"),
+            "kprobe-session" => !has_kprobe_sessions(),
             "task-from-pid" => !holds("/proc/kallsyms", " bpf_task_from_pid\n"),
             "rcu-functions" => !holds("/proc/kallsyms", " bpf_rcu_read_lock\n"),
             "pmu" => !has_pmu(),
@@ -108,6 +108,11 @@ fn injects_errors() -> bool {
 fn is_locked_down() -> bool {
     let has_module = holds("/proc/kallsyms", " security_locked_down\n");
     has_module && !holds("/sys/kernel/security/lockdown", "[none]")
+}
+
+/// The function is there even where kernel functions cannot be traced many at a time (`CONFIG_FPROBE`).
+fn has_kprobe_sessions() -> bool {
+    holds("/proc/kallsyms", " bpf_session_is_return\n") && holds("/proc/kallsyms", " register_fprobe\n")
 }
 
 /// Whether the processor has counters: the kernel calls them `cpu` on x86_64, by their version on aarch64.
