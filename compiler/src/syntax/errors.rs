@@ -396,12 +396,19 @@ impl<'t> Refusal<'t> {
             token if OPERATORS.contains(&token) && self.is_bound() => {
                 "a bound of more than one part needs parentheses: 0..(a + b)"
             }
-            _ if inside == Some('{') && self.expects(Rule::block) && self.statement().trim_end().ends_with(')') => {
+            _ if inside == Some('[') && self.expects(Rule::integer) => "the length of a type is written as a number",
+            _ if inside == Some('{') && self.expects(Rule::block) && self.ends_head() => {
                 "what an `if` or a loop runs is a block: { … }"
             }
             _ if self.expects(Rule::config_value) => "a setting is a number, a word, a string, true or false",
             _ => return None,
         })
+    }
+
+    /// Behind the condition of an `if` or a loop, or behind `else`.
+    fn ends_head(&self) -> bool {
+        let statement = self.statement().trim_end();
+        statement.ends_with(')') || habits::last_word(statement) == "else"
     }
 
     /// In the head of a `for`, whose bounds are operands.

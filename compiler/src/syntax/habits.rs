@@ -19,6 +19,9 @@ pub(super) fn hint(before: &str, token: &str) -> Option<String> {
     if token == "{" && ["elseif", "elsif", "elif"].iter().any(|word| before.starts_with(word)) {
         return Some("write else if (…) { … }".into());
     }
+    if token == "{" && before.starts_with("switch") {
+        return Some("choose by if (…) { … } else if (…) { … }".into());
+    }
     if word.is_empty() || KEYWORDS.contains(&word) || word != before {
         return None;
     }
@@ -50,6 +53,7 @@ mod tests {
         assert!(known("$x = 5", "and").contains("&&"));
         assert!(known("elif (2)", "{").contains("else if"));
         assert!(known("macro", "x").contains("outside"));
+        assert!(known("switch (x)", "{").contains("else if"));
     }
 
     #[test]

@@ -347,6 +347,11 @@ impl Lowerer<'_> {
 
     /// The structure that was probably meant; nobody waits for it but the author of a mistake.
     fn near_struct(&self, name: &str) -> Option<String> {
+        let bare = name.rsplit(' ').next().unwrap_or(name);
+        let other = ["struct", "union"].map(|keyword| format!("{keyword} {bare}"));
+        if let Some(other) = other.into_iter().find(|other| other != name && self.find_struct(other).is_some()) {
+            return Some(other);
+        }
         let known = self.info.type_names();
         let own = self.env.c_types.struct_names();
         nearest(name, own.chain(known.iter().map(String::as_str))).map(str::to_owned)

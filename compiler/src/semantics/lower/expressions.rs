@@ -127,13 +127,16 @@ impl Lowerer<'_> {
         if self.scopes.find(name).is_some() {
             return Some(format!("the variable is ${name}"));
         }
-        match &self.probe.arguments {
-            Arguments::Tracepoint(info) | Arguments::Words(info) => info
-                .fields
-                .iter()
-                .any(|field| field.name == name)
-                .then(|| format!("the probe's argument is args.{name}")),
-            _ if name.eq_ignore_ascii_case("null") => Some("a pointer to nothing is 0".into()),
+        let is_argument = match &self.probe.arguments {
+            Arguments::Tracepoint(info) | Arguments::Words(info) => info.fields.iter().any(|field| field.name == name),
+            _ => false,
+        };
+        match name {
+            _ if is_argument => Some(format!("the probe's argument is args.{name}")),
+            "hash" | "lruhash" | "percpuhash" | "percpulruhash" => {
+                Some(format!("maps of a kind are declared before the probes: let @name = {name}(1000);"))
+            }
+            "null" | "NULL" | "nullptr" => Some("a pointer to nothing is 0".into()),
             _ => None,
         }
     }
