@@ -70,9 +70,11 @@ fn scripts_list_the_probes_that_they_would_attach() {
     if !is_root() {
         return;
     }
-    let said =
-        list(&["-e", "begin { } hardware:cache-misses:10 { } tracepoint:sched:sched_sw*h { } interval:ms:5 { }"]);
-    assert_eq!(said.stdout, "hardware:cache-misses:\ntracepoint:sched:sched_switch\ninterval:ms:\n");
+    let said = list(&[
+        "-e",
+        "begin { } hardware:cache-misses:10 { } tracepoint:sched:sched_sw*h { } interval:ms:5 { } profile:50ms { }",
+    ]);
+    assert_eq!(said.stdout, "hardware:cache-misses:\ntracepoint:sched:sched_switch\ninterval:ms:\nprofile:us:\n");
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.bt");
     std::fs::write(&path, "kprobe:vfs_read { }").unwrap();

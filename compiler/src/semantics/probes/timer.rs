@@ -87,8 +87,16 @@ fn profile(request: &Request) -> Outcome {
     Ok(one(request, "profile", Attach::Profile { rate }))
 }
 
+/// A probe that is called what was written, but for a plain duration: that is told in microseconds.
 fn one(request: &Request, provider: &'static str, attach: Attach) -> Vec<Expanded> {
-    let name = std::iter::once(provider).chain(request.parts.iter().map(String::as_str)).collect::<Vec<_>>().join(":");
+    let period = match attach {
+        Attach::Interval { period_ns } | Attach::Profile { rate: ProfileRate::PeriodNs(period_ns) } => period_ns,
+        _ => 0,
+    };
+    let name = match request.parts.as_slice() {
+        [_] if period > 0 => format!("{provider}:us:{}", period / 1_000),
+        parts => [&[provider.to_owned()], parts].concat().join(":"),
+    };
     let mut context = ProbeContext::new(ProgramKind::PerfEvent, provider, name);
     context.arguments = super::Arguments::Registers;
     vec![Expanded { attach, context, span: request.point.span }]

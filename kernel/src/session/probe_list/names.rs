@@ -95,6 +95,9 @@ pub fn of_attach_point(place: &Place, point: &AttachPoint) -> Result<BTreeSet<Li
     let rest: Vec<&str> = parts.collect();
     match (ty.name, rest.as_slice()) {
         ("begin" | "end", _) => Ok(BTreeSet::new()),
+        ("interval" | "profile", [duration]) if duration.starts_with(|c: char| c.is_ascii_digit()) => {
+            of_type(place, ty.name, "us")
+        }
         // The count is no part of the probe.
         ("software" | "hardware" | "interval" | "profile", [event, ..]) => {
             of_type(place, ty.name, event.trim_start_matches(|c: char| c.is_ascii_digit()))
