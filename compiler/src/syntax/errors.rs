@@ -329,7 +329,7 @@ impl<'t> Refusal<'t> {
     /// Two statements side by side.
     fn missing_semicolon(&self) -> Option<Diagnostic> {
         let in_block = self.enclosing().is_some_and(|open| open.0 == '{');
-        let between = self.expects(Rule::semicolon) && !self.expects(Rule::kw_while);
+        let between = self.expects(Rule::semicolon) && !self.expects(Rule::block_statement);
         if !in_block || !between || !self.starts_statement() {
             return None;
         }
@@ -481,7 +481,7 @@ fn wording(rule: Rule) -> Option<&'static str> {
         config_value => "a value",
         parameter => "a parameter ($name: type)",
         kw_else => "`else`",
-        block_statement | kw_while => STATEMENT,
+        block_statement => STATEMENT,
         _ => return None,
     })
 }
