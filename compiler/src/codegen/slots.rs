@@ -4,7 +4,7 @@
 //! with the callbacks of its loops and with what the register allocator spills. Scratch memory
 //! costs a map lookup at the program's start, so slots go there only when the stack does not do.
 
-use super::capture;
+use super::{capture, walk};
 use crate::ir::{Module, Program, Slot};
 
 /// Bytes of stack that slots and the frame shared with callbacks may take together. The rest is
@@ -29,6 +29,11 @@ pub fn place_slots(module: &mut Module) -> u32 {
 /// do not run at the same time: their own slots may lie in the same place.
 fn place(program: &mut Program, budget: u32) -> u32 {
     program.slots.iter_mut().for_each(|slot| slot.scratch = None);
+    let all: u32 = program.slots.iter().map(|slot| room(slot.size)).fold(ALIGN, u32::saturating_add);
+    // Most programs are like that, and need not be surveyed for it.
+    if all <= budget && !walk::has_regions(&program.body) {
+        return 0;
+    }
     let frame = capture::analyse(program);
     let captured: u32 = frame.slots.keys().filter_map(|s| program.slots.get(s.0 as usize)).map(|s| room(s.size)).sum();
     // A part's stack comes on top of that of the program.

@@ -31,14 +31,14 @@ pub(crate) fn expressions<'a>(stmt: &'a Stmt, mut visit: impl FnMut(&'a Expr)) {
     }
 }
 
-/// The statement lists inside a statement.
-pub(crate) fn bodies(stmt: &Stmt) -> Vec<&[Stmt]> {
+/// The statement lists inside a statement; those that it does not have are empty.
+pub(crate) fn bodies(stmt: &Stmt) -> [&[Stmt]; 2] {
     match stmt {
-        Stmt::If { then, otherwise, .. } => vec![then, otherwise],
+        Stmt::If { then, otherwise, .. } => [then, otherwise],
         Stmt::Loop { body } | Stmt::Range { body, .. } | Stmt::ForEach { body, .. } | Stmt::Apart { body } => {
-            vec![body]
+            [body, &[]]
         }
-        _ => Vec::new(),
+        _ => [&[], &[]],
     }
 }
 
@@ -143,6 +143,14 @@ pub(super) fn first_span(stmts: &[Stmt]) -> Option<Span> {
     stmts.iter().find_map(|stmt| match stmt {
         Stmt::At(span) => Some(*span),
         _ => bodies(stmt).into_iter().find_map(first_span),
+    })
+}
+
+/// Whether a statement list has loops over ranges or maps, or parts, at any depth: they may become functions.
+pub(super) fn has_regions(stmts: &[Stmt]) -> bool {
+    stmts.iter().any(|stmt| match stmt {
+        Stmt::Range { .. } | Stmt::ForEach { .. } | Stmt::Apart { .. } => true,
+        _ => bodies(stmt).into_iter().any(has_regions),
     })
 }
 

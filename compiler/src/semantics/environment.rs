@@ -1,7 +1,8 @@
 //! What a script's names mean so far: maps and variables with the types inferred for them.
 //!
-//! Inference goes over the script in rounds; each round may widen a type and sets
-//! [`Environment::changed`], until nothing changes any more.
+//! Inference goes over the script in rounds. A round that widens a type sets [`Environment::changed`], one
+//! that comes across a name before its type is known sets [`Environment::met_unknown`]; the first that does
+//! neither is the last.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -31,7 +32,7 @@ pub struct Environment {
     pub named: Vec<NamedParameter>,
     /// What C definitions of this script and of earlier cells define.
     pub c_types: CTypes,
-    /// Unstable features that the user has been warned of.
+    /// Unstable features that this round has warned of.
     pub warned_of: HashSet<String>,
     /// Maps that something of an erroneous statement was to be assigned to.
     pub failed_maps: HashSet<String>,
@@ -58,9 +59,13 @@ pub struct Environment {
     pub untyped_are_integers: bool,
     /// Maps that are read and that nothing assigns to.
     pub never_assigned: HashSet<String>,
-    /// Whether this round widened a type.
+    /// Whether this round gave something another type than it had at an earlier place.
     pub changed: bool,
-    /// The round whose output counts: what is still unknown is an error now.
+    /// Whether this round gave something its first type.
+    pub learned: bool,
+    /// Whether this round met something whose type was not known there.
+    pub met_unknown: bool,
+    /// What is still unknown is an error now.
     pub last_round: bool,
 }
 
@@ -157,11 +162,25 @@ impl Environment {
         self.maps.iter().filter_map(declared).collect()
     }
 
+    /// Whether something unknown is an error. If not, there will be another round.
+    pub fn unknown_is_final(&mut self) -> bool {
+        self.met_unknown = true;
+        self.last_round
+    }
+
+    /// What a round finds out anew.
+    pub fn begin_round(&mut self) {
+        self.changed = false;
+        self.learned = false;
+        self.met_unknown = false;
+        self.reads_untyped = false;
+        self.calls.clear();
+        self.warned_of.clear();
+    }
+
     /// The map's entry, made at its first use.
     pub fn map(&mut self, name: &str, span: Span) -> &mut MapInfo {
-        if !self.maps.contains_key(name) {
-            self.changed = true;
-        }
+        self.learned |= !self.maps.contains_key(name);
         self.maps.entry(name.to_string()).or_insert_with(|| MapInfo {
             key: KeyInfo::Unknown,
             value: None,
@@ -186,13 +205,15 @@ impl Environment {
         if was_flexible && flexible {
             self.flexible.insert(key);
         } else if *ty != Type::Void {
-            self.flexible.remove(&key);
+            self.changed |= self.flexible.remove(&key);
         }
         match widen::join(&old, &new) {
             Some(joined) if joined == *slot => Ok(()),
             Some(joined) => {
+                let is_first = *slot == Type::Void;
+                self.learned |= is_first;
+                self.changed |= !is_first;
                 *slot = joined;
-                self.changed = true;
                 Ok(())
             }
             None => Err(slot.clone()),

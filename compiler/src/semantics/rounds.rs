@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use crate::diagnostics::Diagnostic;
-use crate::ir::{Module, Program};
+use crate::ir::{Function, Module, Program};
 use crate::kernel_info::KernelInfo;
 use crate::plan::{Attach, MapKind, MapRole, ProbePlan, ProgramKind};
 use crate::semantics::config;
@@ -66,16 +66,12 @@ pub fn analyse(
         return Err(diagnostics);
     }
     let mut warnings = std::mem::take(&mut diagnostics);
-    if !settle(script, &actions, environment, info) {
+    let Some(round) = settle(script, &actions, environment, info) else {
         let message = "a type grows without end: something is stored in what it is made of";
         let diagnostic = Diagnostic::error("endless-type", script_start(script), message);
         return Err(vec![diagnostic.hint("give it a size: `let $x: string[64]`, or cast what is stored")]);
-    }
-    environment.last_round = true;
-    environment.calls.clear();
-    let mut builder = PlanBuilder::default();
-    let functions = functions::lower(script, environment, info, &mut builder, &mut diagnostics);
-    let (mut programs, mut probes) = lower_all(&actions, environment, info, &mut builder, &mut diagnostics);
+    };
+    let Round { functions, mut programs, mut probes, mut builder, mut diagnostics } = round;
     limit_programs(&probes, programs.len(), environment.settings.max_bpf_progs, &mut diagnostics);
     functions::refuse_recursion(environment, &mut diagnostics);
     check_declared_kinds(script, environment, &mut diagnostics);
@@ -146,23 +142,45 @@ fn script_start(script: &Script) -> Span {
     probe.unwrap_or_default()
 }
 
-/// Lowers again and again until no type widens any more; returns whether that came to an end.
-fn settle(script: &Script, actions: &[Action], environment: &mut Environment, info: &dyn KernelInfo) -> bool {
+/// Lowers again and again until every type was known from the beginning: for most scripts that is once.
+/// `None` if it does not come to an end.
+fn settle(script: &Script, actions: &[Action], environment: &mut Environment, info: &dyn KernelInfo) -> Option<Round> {
     for _ in 0..MOST_ROUNDS {
-        environment.changed = false;
-        environment.reads_untyped = false;
-        let mut builder = PlanBuilder::default();
-        functions::lower(script, environment, info, &mut builder, &mut Vec::new());
-        lower_all(actions, environment, info, &mut builder, &mut Vec::new());
-        if environment.changed {
+        environment.begin_round();
+        let round = Round::run(script, actions, environment, info);
+        if environment.last_round || !environment.changed && !environment.met_unknown {
+            return Some(round);
+        }
+        if environment.changed || environment.learned {
             continue;
         }
-        if !environment.reads_untyped || environment.untyped_are_integers {
-            return true;
+        // No other round will tell the type of what is still unknown.
+        if environment.reads_untyped && !environment.untyped_are_integers {
+            environment.untyped_are_integers = true;
+        } else {
+            environment.last_round = true;
         }
-        environment.untyped_are_integers = true;
     }
-    false
+    None
+}
+
+/// What one walk over the script has given.
+struct Round {
+    functions: Vec<Function>,
+    programs: Vec<Program>,
+    probes: Vec<ProbePlan>,
+    builder: PlanBuilder,
+    diagnostics: Vec<Diagnostic>,
+}
+
+impl Round {
+    fn run(script: &Script, actions: &[Action], environment: &mut Environment, info: &dyn KernelInfo) -> Round {
+        let mut builder = PlanBuilder::default();
+        let mut diagnostics = Vec::new();
+        let functions = functions::lower(script, environment, info, &mut builder, &mut diagnostics);
+        let (programs, probes) = lower_all(actions, environment, info, &mut builder, &mut diagnostics);
+        Round { functions, programs, probes, builder, diagnostics }
+    }
 }
 
 fn declare_maps(script: &Script, environment: &mut Environment, diagnostics: &mut Vec<Diagnostic>) {

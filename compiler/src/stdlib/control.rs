@@ -110,7 +110,7 @@ fn fail(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
     for value in values {
         let value = lowerer.value_argument(value)?;
         let operand = lowerer.expr(value)?;
-        if operand.is_unknown() && !lowerer.env.last_round {
+        if operand.is_unknown() && !lowerer.env.unknown_is_final() {
             return Ok(Operand::void(call.span));
         }
         types.push(operand.ty.clone());

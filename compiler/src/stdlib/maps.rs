@@ -87,7 +87,7 @@ pub fn map_argument<'e>(
 pub fn named_map(lowerer: &mut Lowerer, name: &str, span: Span) -> Lowered<Option<usize>> {
     let info = lowerer.env.map(name, span).clone();
     if info.value.is_none() {
-        if lowerer.env.last_round {
+        if lowerer.env.unknown_is_final() {
             return Err(lowerer.undefined_map(name, span));
         }
         return Ok(None);

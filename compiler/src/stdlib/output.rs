@@ -136,7 +136,7 @@ pub(super) fn formatted_values(lowerer: &mut Lowerer, call: &CallSite) -> Lowere
         let value = lowerer.value_argument(value)?;
         operands.push(lowerer.expr(value)?);
     }
-    if operands.iter().any(Operand::is_unknown) && !lowerer.env.last_round {
+    if operands.iter().any(Operand::is_unknown) && !lowerer.env.unknown_is_final() {
         return Ok(None);
     }
     let types = lowerer.event_types(&operands);

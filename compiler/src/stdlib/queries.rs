@@ -124,7 +124,7 @@ fn truth(value: bool, call: &CallSite) -> Operand {
 fn about_type(lowerer: &mut Lowerer, call: &CallSite, holds: fn(&Type) -> bool) -> Lowered<Operand> {
     let Some(argument) = call.arguments.first() else { return Ok(Operand::void(call.span)) };
     match lowerer.type_of(argument)? {
-        Type::Void if !lowerer.env.last_round => Ok(Operand::void(call.span)),
+        Type::Void if !lowerer.env.unknown_is_final() => Ok(Operand::void(call.span)),
         ty => Ok(truth(holds(&ty), call)),
     }
 }
@@ -148,7 +148,7 @@ fn is_scalar(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
     };
     let key = lowerer.env.map(name, expr.span).key.clone();
     match key {
-        KeyInfo::Unknown if !lowerer.env.last_round => Ok(Operand::void(call.span)),
+        KeyInfo::Unknown if !lowerer.env.unknown_is_final() => Ok(Operand::void(call.span)),
         key => Ok(truth(!matches!(key, KeyInfo::Keyed(_)), call)),
     }
 }
@@ -175,7 +175,7 @@ fn is_error(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
 fn require_string(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
     let Some(argument) = call.arguments.first() else { return Ok(Operand::void(call.span)) };
     match lowerer.type_of(argument)? {
-        Type::Void if !lowerer.env.last_round => {}
+        Type::Void if !lowerer.env.unknown_is_final() => {}
         ty if is_string_like(&ty) => {}
         ty => {
             let message = format!("string-like values must be strings, or arrays of or pointers to char, not {ty}");
@@ -191,7 +191,7 @@ fn static_assert(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
     let condition: &TypeOrExpr = condition;
     let condition = lowerer.value_argument(condition)?;
     let operand = lowerer.expr(condition)?;
-    if operand.is_unknown() && !lowerer.env.last_round {
+    if operand.is_unknown() && !lowerer.env.unknown_is_final() {
         return Ok(Operand::void(call.span));
     }
     let holds = match (&operand.repr, operand.constant()) {

@@ -67,7 +67,7 @@ impl Lowerer<'_> {
 
     /// What is still unknown in the last round has never been given a type.
     pub fn unknown(&mut self, operand: &Operand) -> Lowered<()> {
-        if !self.env.last_round {
+        if !self.env.unknown_is_final() {
             return Ok(());
         }
         Err(self.error("no-value", operand.span, "this has no value"))
@@ -296,7 +296,7 @@ impl Lowerer<'_> {
             }
             // Whether it has keys may be told further below.
             TypeOrExpr::Expr(Expr { kind: ExprKind::Map { name, key: None }, span, .. })
-                if !self.env.last_round && matches!(self.env.map(name, *span).key, KeyInfo::Unknown) =>
+                if matches!(self.env.map(name, *span).key, KeyInfo::Unknown) && !self.env.unknown_is_final() =>
             {
                 Ok(Type::Void)
             }

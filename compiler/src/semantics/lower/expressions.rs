@@ -213,7 +213,7 @@ impl Lowerer<'_> {
         for element in elements {
             operands.push(self.expr(element)?);
         }
-        if operands.iter().any(Operand::is_unknown) && !self.env.last_round {
+        if operands.iter().any(Operand::is_unknown) && !self.env.unknown_is_final() {
             return Ok(Operand::void(span));
         }
         let ty = Type::tuple(operands.iter().map(|operand| operand.ty.clone()).collect());
@@ -227,7 +227,7 @@ impl Lowerer<'_> {
         for (_, value) in fields {
             operands.push(self.expr(value)?);
         }
-        if operands.iter().any(Operand::is_unknown) && !self.env.last_round {
+        if operands.iter().any(Operand::is_unknown) && !self.env.unknown_is_final() {
             return Ok(Operand::void(span));
         }
         let types = fields.iter().zip(&operands).map(|((name, _), operand)| (name.name.clone(), operand.ty.clone()));
@@ -272,7 +272,7 @@ impl Lowerer<'_> {
             return self.take_address(operand, span);
         }
         let value = self.expr(operand)?;
-        if value.is_unknown() && !self.env.last_round {
+        if value.is_unknown() && !self.env.unknown_is_final() {
             return Ok(Operand::void(span));
         }
         self.apply_unary(operator, value, span)

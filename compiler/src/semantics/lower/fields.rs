@@ -30,7 +30,7 @@ impl Lowerer<'_> {
             return self.typeinfo_field(of, field, span);
         }
         let object = self.expr(object)?;
-        if object.is_unknown() && !self.env.last_round {
+        if object.is_unknown() && !self.env.unknown_is_final() {
             return Ok(Operand::void(span));
         }
         match object.ty.clone() {
@@ -188,7 +188,7 @@ impl Lowerer<'_> {
 
     /// Element `index` of a tuple or record.
     pub fn element(&mut self, object: Operand, index: i64, index_span: Span, span: Span) -> Lowered<Operand> {
-        if object.is_unknown() && !self.env.last_round {
+        if object.is_unknown() && !self.env.unknown_is_final() {
             return Ok(Operand::void(span));
         }
         let types = super::memory::element_types(&object.ty);

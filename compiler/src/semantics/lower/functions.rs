@@ -84,7 +84,7 @@ impl Lowerer<'_> {
             self.emit(Stmt::Return(None));
             return Ok(());
         };
-        if value.is_unknown() && !self.env.last_round {
+        if value.is_unknown() && !self.env.unknown_is_final() {
             return Ok(());
         }
         let fits = crate::semantics::widen::fits(&value.ty, &frame.returns);

@@ -109,7 +109,7 @@ impl Lowerer<'_> {
                     Diagnostic::error("scalar-map-loop", map.span, message).also(info.first, "used here without a key"),
                 ));
             }
-            _ if self.env.last_round => {
+            _ if self.env.unknown_is_final() => {
                 return Err(self.undefined_map(name, map.span));
             }
             _ => {

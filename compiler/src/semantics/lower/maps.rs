@@ -48,7 +48,9 @@ impl Lowerer<'_> {
         match joined {
             Some(joined) if joined == map.key => Ok(()),
             Some(joined) => {
-                self.env.changed = true;
+                let is_first = map.key == KeyInfo::Unknown;
+                self.env.learned |= is_first;
+                self.env.changed |= !is_first;
                 self.env.map(name, span).key = joined;
                 Ok(())
             }
@@ -105,6 +107,7 @@ impl Lowerer<'_> {
         self.use_map(name, key.as_ref(), span)?;
         let info = self.env.map(name, span).clone();
         let map = self.plan.user_map(name, &info, self.env.settings.max_map_keys);
+        self.env.met_unknown |= info.value.is_none();
         let value = info.value.clone().unwrap_or(Type::Void);
         let key = match (&key, &info.key) {
             // A value that lies in a slot in the key's own layout serves as it is.
@@ -141,7 +144,7 @@ impl Lowerer<'_> {
     /// A map that nothing has assigned to yet: if nothing ever does, its entries are the integer 0.
     fn read_untyped(&mut self, name: &str, span: Span) -> Lowered<Operand> {
         self.env.reads_untyped = true;
-        if self.env.last_round {
+        if self.env.unknown_is_final() {
             return Err(self.undefined_map(name, span));
         }
         if self.env.untyped_are_integers {
@@ -153,7 +156,7 @@ impl Lowerer<'_> {
 
     /// A map that must be there, for its address is taken.
     pub(super) fn no_map_yet(&mut self, name: &str, span: Span) -> Lowered<Operand> {
-        if self.env.last_round { Err(self.undefined_map(name, span)) } else { Ok(Operand::void(span)) }
+        if self.env.unknown_is_final() { Err(self.undefined_map(name, span)) } else { Ok(Operand::void(span)) }
     }
 
     fn warn_never_assigned(&mut self, name: &str, span: Span) {
@@ -228,7 +231,7 @@ impl Lowerer<'_> {
         let map = self.env.map(name, span).clone();
         let wanted = widen::stored(ty);
         let Some(has) = &map.value else {
-            self.env.changed = true;
+            self.env.learned = true;
             let info = self.env.map(name, span);
             info.value = Some(wanted);
             info.flexible = flexible;

@@ -104,7 +104,7 @@ impl Lowerer<'_> {
     }
 
     pub(super) fn if_statement(&mut self, condition: &Expr, then: &Block, otherwise: Option<&Block>) -> Lowered<()> {
-        if matches!(condition.kind, ExprKind::Comptime(_)) && !self.env.last_round {
+        if matches!(condition.kind, ExprKind::Comptime(_)) && !self.env.unknown_is_final() {
             // A branch that is left out in the end must not widen types meanwhile.
             let value = self.expr(condition)?;
             if value.is_unknown() {

@@ -95,7 +95,7 @@ impl Lowerer<'_> {
         let value = self.expr(inner)?;
         let known = value.constant().is_some() || matches!(value.repr, Repr::Text(_)) || subject(inner).is_some();
         let known = known || tuples::known(inner).is_some();
-        if known || !self.env.last_round {
+        if known || !self.env.unknown_is_final() {
             return Ok(value);
         }
         Err(self.error("not-a-constant", span, "Unable to resolve comptime expression"))

@@ -103,7 +103,10 @@ impl Lowerer<'_> {
         let ty = self.variable_type(variable.declared);
         match variable.storage {
             Storage::Unknown if !variable.assigned => self.untyped_zero(variable.declared, name, span),
-            Storage::Unknown => Ok(Operand::void(span)),
+            Storage::Unknown => {
+                self.env.met_unknown = true;
+                Ok(Operand::void(span))
+            }
             Storage::Register(var) => {
                 let value = self.bind(Scalar::I64, Ir::Var(var));
                 Ok(Operand::scalar(ty, value, span))
@@ -232,7 +235,7 @@ impl Lowerer<'_> {
 
     /// `$x = value`: declares the variable in this block if it is not yet visible.
     pub fn assign_variable(&mut self, target: &Expr, name: &str, value: Operand) -> Lowered<()> {
-        if value.is_unknown() && self.env.last_round {
+        if value.is_unknown() && self.env.unknown_is_final() {
             return self.unknown(&value);
         }
         self.scopes.assign(name);

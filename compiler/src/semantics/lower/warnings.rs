@@ -39,11 +39,8 @@ pub(super) fn always_leaves(block: &Block) -> bool {
 }
 
 impl Lowerer<'_> {
-    /// Warns, unless this is a round whose output does not count.
     pub fn warn(&mut self, diagnostic: Diagnostic) {
-        if self.env.last_round {
-            self.diagnostics.push(diagnostic);
-        }
+        self.diagnostics.push(diagnostic);
     }
 
     /// A feature that may still change: refused, warned about once, or taken.
@@ -57,7 +54,7 @@ impl Lowerer<'_> {
                 let hint = format!("config = {{ {setting}=enable }}");
                 return Err(self.report(Diagnostic::error("unstable-feature", span, message).hint(hint)));
             }
-            Unstable::Warn if self.env.last_round && self.env.warned_of.insert(feature.to_string()) => {
+            Unstable::Warn if self.env.warned_of.insert(feature.to_string()) => {
                 let message = format!(
                     "Script is using an unstable feature: {feature}. To prevent this warning you must explicitly enable it in the config e.g. {setting}=enable"
                 );
