@@ -158,9 +158,10 @@ impl<'t> Refusal<'t> {
         self.expected.contains(&rule)
     }
 
-    /// An expression may end here.
+    /// An expression may end here, or does: what ends it is looked for before operators are.
     fn after_operand(&self) -> bool {
-        self.expects(Rule::binary_operator) || self.expects(Rule::assignment_operator)
+        use Rule::*;
+        [binary_operator, assignment_operator, close_parenthesis, close_bracket].iter().any(|rule| self.expects(*rule))
     }
 
     fn enclosing(&self) -> Option<(char, usize)> {
