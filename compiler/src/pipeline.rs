@@ -270,6 +270,30 @@ mod tests {
         assert_eq!(errors.len(), 3);
     }
 
+    #[test]
+    fn programs_of_an_action_that_do_the_same_are_one() {
+        let field = "\tfield:int fd;\toffset:8;\tsize:4;\tsigned:1;\n";
+        let tracepoints = ["x", "y"].map(|name| ("a".to_string(), name.to_string(), field.to_string())).into();
+        let kernel = FakeKernel { tracepoints, ..FakeKernel::default() };
+        let mut sources = Sources::default();
+        let text = "tracepoint:a:x, tracepoint:a:y { printf(\"%d\\n\", args.fd); printf(\"%d\\n\", pid); }";
+        let source = sources.add("In [1]", text);
+        let plan = compile(&Request::new(&sources, source, &kernel)).ok().unwrap().plan;
+        assert_eq!((plan.programs.len(), plan.events.len()), (2, 2));
+        assert_eq!(plan.programs[0].section, plan.programs[1].section);
+    }
+
+    #[test]
+    fn literals_of_a_table_are_constants() {
+        let text = "begin { @a[1] = \"a name of some length\"; @a[2] = \"another\"; @a[3] = \"another\"; }";
+        let plan = compile_text(text).ok().unwrap().plan;
+        let constants = plan.maps.iter().find_map(|map| match &map.role {
+            crate::plan::MapRole::Constants { bytes } => Some((bytes.len(), map.value_size)),
+            _ => None,
+        });
+        assert_eq!(constants, Some((48, 48)));
+    }
+
     /// Jumps across so many instructions end LLVM, and with it the process, if nothing is done.
     #[test]
     fn a_loop_that_is_too_long_for_short_jumps_is_refused_or_given_long_ones() {

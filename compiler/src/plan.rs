@@ -239,7 +239,7 @@ pub enum MapRole {
     Counters,
     /// Per CPU: room for values too large for the stack.
     Scratch,
-    /// An array of one entry: constants of the script (long strings), written before the start.
+    /// An array of one entry: constants of the script (strings, tables of names), written before the start.
     Constants { bytes: Vec<u8> },
 }
 

@@ -1,5 +1,7 @@
 //! Collects what a script needs beside its programs: maps, events, formats, losses.
 
+use std::collections::HashMap;
+
 use crate::ir::{Helper, MapIndex, Module};
 use crate::plan::{Control, EventPlan, Loss, MapKind, MapPlan, MapRole, UserMap};
 use crate::semantics::environment::{KeyInfo, MapInfo};
@@ -18,6 +20,11 @@ pub struct PlanBuilder {
     pub time_formats: Vec<String>,
     pub cgroup_filters: Vec<String>,
     pub kernel_functions: Vec<String>,
+    /// The event that comes next if the program sends what another one of its action does.
+    repeated: usize,
+    constants: Vec<u8>,
+    /// Where in them what is there already lies.
+    constant_offsets: HashMap<Vec<u8>, u32>,
 }
 
 /// How much a [`PlanBuilder`] held at some time.
@@ -28,6 +35,7 @@ pub struct Mark {
     losses: usize,
     time_formats: usize,
     cgroup_filters: usize,
+    repeated: usize,
 }
 
 impl PlanBuilder {
@@ -39,6 +47,7 @@ impl PlanBuilder {
             losses: self.losses.len(),
             time_formats: self.time_formats.len(),
             cgroup_filters: self.cgroup_filters.len(),
+            repeated: self.repeated,
         }
     }
 
@@ -49,6 +58,7 @@ impl PlanBuilder {
         self.losses.truncate(mark.losses);
         self.time_formats.truncate(mark.time_formats);
         self.cgroup_filters.truncate(mark.cgroup_filters);
+        self.repeated = mark.repeated;
     }
 
     /// The map `@name`, with the types known by now.
@@ -109,15 +119,24 @@ impl PlanBuilder {
         self.singleton(MapRole::Errors, MapKind::RingBuffer, 0, 0, 0)
     }
 
-    /// Grows with the losses; see [`PlanBuilder::finish`].
+    /// Grows with the losses; see [`PlanBuilder::finish`]. CPUs share it: what fails so often that they
+    /// hinder each other there has them wait for a full map or buffer long before.
     pub fn counters(&mut self) -> MapIndex {
-        self.singleton(MapRole::Counters, MapKind::PerCpuArray, 4, 8, 1)
+        self.singleton(MapRole::Counters, MapKind::Array, 4, 8, 1)
     }
 
-    /// Bytes that programs may only read.
-    pub fn constants(&mut self, bytes: Vec<u8>) -> MapIndex {
-        let size = (bytes.len() as u32).next_multiple_of(8);
-        self.singleton(MapRole::Constants { bytes }, MapKind::Array, 4, size, 1)
+    /// Bytes that programs may only read: in which map they lie, and where in its only entry.
+    pub fn constant(&mut self, mut bytes: Vec<u8>) -> (MapIndex, u32) {
+        // Its bytes are put there in the end: see `finish`.
+        let map = self.singleton(MapRole::Constants { bytes: Vec::new() }, MapKind::Array, 4, 8, 1);
+        bytes.resize(bytes.len().next_multiple_of(8), 0);
+        if let Some(offset) = self.constant_offsets.get(&bytes) {
+            return (map, *offset);
+        }
+        let offset = self.constants.len() as u32;
+        self.constants.extend_from_slice(&bytes);
+        self.constant_offsets.insert(bytes, offset);
+        (map, offset)
     }
 
     pub fn stacks(&mut self, user: bool, limit: u32, build_ids: bool, max_entries: u32) -> MapIndex {
@@ -151,7 +170,19 @@ impl PlanBuilder {
         module.scratch = Some(self.singleton(MapRole::Scratch, kind, 4, size, entries));
     }
 
+    /// A program begins whose action had sent `first` events by the time that its first program began.
+    pub fn begin_program(&mut self, first: usize) {
+        self.repeated = first;
+    }
+
+    /// The index of an event. Programs of one action mostly send the same ones: they get the same indices,
+    /// so that equal programs are seen to be equal.
     pub fn event(&mut self, event: EventPlan) -> u32 {
+        let index = self.repeated;
+        if self.events.get(index) == Some(&event) {
+            self.repeated += 1;
+            return index as u32;
+        }
         self.events.push(event);
         self.events.len() as u32 - 1
     }
@@ -184,8 +215,13 @@ impl PlanBuilder {
     pub fn finish(&mut self) {
         let size = 8 * self.losses.len() as u32;
         for map in &mut self.maps {
-            if map.role == MapRole::Counters {
-                map.value_size = size.max(8);
+            match &mut map.role {
+                MapRole::Counters => map.value_size = size.max(8),
+                MapRole::Constants { bytes } => {
+                    *bytes = std::mem::take(&mut self.constants);
+                    map.value_size = bytes.len() as u32;
+                }
+                _ => {}
             }
         }
     }

@@ -312,6 +312,7 @@ fn lower_all(
     for action in actions {
         // One program for each provider, unless it depends on the very probe or on its binary.
         let mut shared: Vec<(ProgramKind, &str, Option<&Path>, usize)> = Vec::new();
+        let first_event = builder.events.len();
         for expanded in &action.expanded {
             let context = &expanded.context;
             let binary = context.binary().map(|(path, _)| path);
@@ -322,6 +323,7 @@ fn lower_all(
                 Some((.., index)) => *index,
                 None => {
                     let index = programs.len();
+                    builder.begin_program(first_event);
                     let program = lower_one(action.probe, context, index, environment, info, builder, diagnostics);
                     programs.push(program);
                     if !context.depends.get() {

@@ -168,10 +168,10 @@ fn named(lowerer: &mut Lowerer, call: &CallSite, names: &Names) -> Lowered<Opera
         }
     }
     let number = lowerer.register(operand)?;
-    let table = lowerer.plan.constants(table(names));
+    let (table, offset) = lowerer.plan.constant(table(names));
     let index = in_table(lowerer, number, (names.count)());
     let by = Ir::binary(Op::Mul, index, Ir::int(i64::from(ENTRY_SIZE)));
-    let address = Ir::Offset { base: Box::new(Ir::MapValue { map: table, offset: 0 }), by: Box::new(by) };
+    let address = Ir::Offset { base: Box::new(Ir::MapValue { map: table, offset }), by: Box::new(by) };
     let ty = Type::String { capacity: ENTRY_SIZE };
     let slot = Ir::Slot(lowerer.slot_for(&ty));
     lowerer.emit(Stmt::Copy { to: slot.clone(), from: address, size: ENTRY_SIZE, align: 8 });

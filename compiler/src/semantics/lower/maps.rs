@@ -13,6 +13,9 @@ use super::{Lowered, Lowerer, Operand, Repr};
 /// What the kernel says of a map that is full.
 const E2BIG: i64 = -7;
 
+/// From so many bytes on, a literal is looked up among the constants, not written on the stack.
+const LONG_TEXT: u32 = 17;
+
 /// An entry of a map, ready for helpers.
 #[derive(Clone, Debug)]
 pub struct Entry {
@@ -284,6 +287,9 @@ impl Lowerer<'_> {
             Some(key) => {
                 let slot = match &value.repr {
                     Repr::Memory(address) if value.ty == entry.value => address.clone(),
+                    Repr::Text(text) if matches!(entry.value, Type::String { capacity: LONG_TEXT.. }) => {
+                        self.constant_text_in(text, &entry.value)
+                    }
                     _ => {
                         let slot = Ir::Slot(self.slot_for(&entry.value));
                         self.store(slot.clone(), &value, &entry.value)?;
@@ -308,11 +314,11 @@ impl Lowerer<'_> {
     /// `E2BIG` (`kernel/bpf/hashtab.c`), one that is allocated as it grows also `ENOMEM`.
     pub fn count_lost_key(&mut self, map: MapIndex, status: Ir) {
         let is_full = Ir::binary(Op::Eq, status, Ir::int(E2BIG));
-        let full = self.plan.loss(Loss::MapFull(map.0 as usize)) * 8;
-        let no_memory = self.plan.loss(Loss::NoMemory(map.0 as usize)) * 8;
-        let (then, ()) = self.nested(|this| this.add_to_counter(full));
-        let (otherwise, ()) = self.nested(|this| this.add_to_counter(no_memory));
-        self.emit(Stmt::If { condition: is_full, then, otherwise });
+        let full = self.loss_offset(Loss::MapFull(map.0 as usize));
+        let no_memory = self.loss_offset(Loss::NoMemory(map.0 as usize));
+        let (condition, then, otherwise) = (Box::new(is_full), Box::new(full), Box::new(no_memory));
+        let count = self.add_to_counter(Ir::Select { condition, then, otherwise });
+        self.emit(count);
     }
 
     /// The address of the only key that an array of one entry has.
@@ -325,19 +331,20 @@ impl Lowerer<'_> {
 
     /// Adds one to a loss counter if the condition holds.
     pub fn count_loss_if(&mut self, condition: Ir, loss: Loss) {
-        let offset = self.plan.loss(loss) * 8;
-        let (then, ()) = self.nested(|this| this.add_to_counter(offset));
-        self.emit(Stmt::If { condition, then, otherwise: vec![] });
+        let offset = self.loss_offset(loss);
+        let count = self.add_to_counter(offset);
+        self.emit(Stmt::If { condition, then: vec![count], otherwise: vec![] });
     }
 
-    fn add_to_counter(&mut self, offset: u32) {
-        let counters = self.plan.counters();
-        let key = self.only_key();
-        let counter = self.lookup(counters, key);
-        let address = counter.clone().offset(offset);
-        let more = Ir::binary(Op::Add, Ir::load(Scalar::I64, address.clone()), Ir::int(1));
-        let add = vec![Stmt::Store { ty: Scalar::I64, address, value: more }];
-        self.emit(Stmt::If { condition: not_null(counter), then: add, otherwise: vec![] });
+    /// Where in the entry of the loss counters one of them lies.
+    fn loss_offset(&mut self, loss: Loss) -> Ir {
+        Ir::int(i64::from(self.plan.loss(loss)) * 8)
+    }
+
+    fn add_to_counter(&mut self, offset: Ir) -> Stmt {
+        let counters = Ir::MapValue { map: self.plan.counters(), offset: 0 };
+        let address = Ir::Offset { base: Box::new(counters), by: Box::new(offset) };
+        Stmt::AtomicAdd { ty: Scalar::I64, address, value: Ir::int(1) }
     }
 
     /// Deletes an entry, or unsets a scalar map. Gives 0 on success.

@@ -60,6 +60,12 @@ impl Lowerer<'_> {
         Ok(Ir::convert(Conversion::ToInteger, Scalar::I64, address))
     }
 
+    /// The address of a literal, with the room that `ty` has, among the constants.
+    pub fn constant_text_in(&mut self, text: &str, ty: &Type) -> Ir {
+        let (map, offset) = self.plan.constant(padded(text, ty.size() as usize));
+        Ir::MapValue { map, offset }
+    }
+
     /// Writes a value at `address` in the layout of `ty`, converting as far as [`widen::fits`].
     pub fn store(&mut self, address: Ir, operand: &Operand, ty: &Type) -> Lowered<()> {
         if operand.is_unknown() {
