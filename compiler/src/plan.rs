@@ -10,8 +10,8 @@ use crate::types::Type;
 /// Everything needed to run a script.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
-    /// The ELF object with one section for each program; empty if there is nothing to load.
-    pub object: Vec<u8>,
+    /// ELF files with one section for each program; none if there is nothing to load.
+    pub objects: Vec<Vec<u8>>,
     pub programs: Vec<ProgramPlan>,
     pub probes: Vec<ProbePlan>,
     /// `ld_imm64` instructions with source register 1 (a map's descriptor) or 2 (an address in its
@@ -41,6 +41,8 @@ pub struct Plan {
 pub struct ProgramPlan {
     /// What the program is called.
     pub symbol: String,
+    /// Which of the plan's objects holds it.
+    pub object: usize,
     /// The function's symbol in the object: programs that do the same share one.
     pub code: String,
     /// The ELF section that holds it.

@@ -74,6 +74,8 @@ pub struct Flags {
     pub probe_filter: Option<ProbeFilter>,
     /// `--no-feature kprobe_session`
     pub no_kprobe_sessions: bool,
+    /// `--emit-elf`: all programs are wanted in one file.
+    pub one_file: bool,
 }
 
 /// What cells define for those after them.
@@ -169,7 +171,7 @@ fn with_request<R>(session: &Session, script: &Script, then: impl FnOnce(&Reques
         assume_probes: script.flags.assume_probes,
         probe_filter: script.flags.probe_filter.clone(),
         kprobe_sessions: !script.flags.no_kprobe_sessions,
-        options: Options { cpu: Cpu::V3, newest: newest_cpu(session) },
+        options: Options { cpu: Cpu::V3, newest: newest_cpu(session), one_file: script.flags.one_file },
         cache: script.cache,
         ..Request::new(script.sources, script.source, session.system().as_ref())
     };

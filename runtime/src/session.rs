@@ -148,7 +148,7 @@ impl Session {
         let linking = groups::linking(&plan, options.mechanisms, target.pid().is_some(), kernel);
         let maps_created = Instant::now();
         let c_data = self.c_data(&plan)?;
-        let programs = if plan.object.is_empty() {
+        let programs = if plan.programs.is_empty() {
             Vec::new()
         } else {
             let fds: Vec<RawFd> = prepared.maps.iter().map(|map| map.raw_fd()).collect();
@@ -157,7 +157,7 @@ impl Session {
             let defined = c_data.descriptors();
             let numbers = Numbers { maps: &fds, functions: &functions, defined: &defined };
             let (log_size, is_interrupted) = (plan.settings.log_size, || options.handle.is_interrupted());
-            program::load(&plan.object, &plan.programs, &bindings, &linking, numbers, log_size, &is_interrupted)?
+            program::load(&plan.objects, &plan.programs, &bindings, &linking, numbers, log_size, &is_interrupted)?
         };
         let loaded = Instant::now();
         let text_options = self.text_options(&plan);
@@ -193,7 +193,9 @@ impl Session {
         if !plan.has_c_data {
             return Ok(CData::default());
         }
-        let definitions = object::definitions(&plan.object).map_err(LoadError::Object)?;
+        // What has such data is one object.
+        let object = plan.objects.first().map(Vec::as_slice).unwrap_or_default();
+        let definitions = object::definitions(object).map_err(LoadError::Object)?;
         Ok(CData::create(definitions, &self.shared.maps)?)
     }
 

@@ -81,11 +81,11 @@ mod tests {
         let cache = Cache::default();
         let options = Options::default();
         let first = cache.generate(&module(0), &sources("a"), &options).unwrap();
-        assert!(cache.find(&module(0), &sources("a"), &options).is_some_and(|found| found.elf == first.elf));
+        assert!(cache.find(&module(0), &sources("a"), &options).is_some_and(|found| found.files == first.files));
         assert!(cache.find(&module(1), &sources("a"), &options).is_none());
         assert!(cache.find(&module(0), &sources("b"), &options).is_none());
         let other = cache.generate(&module(1), &sources("a"), &options).unwrap();
-        assert_ne!(first.elf, other.elf);
+        assert_ne!(first.files, other.files);
     }
 
     #[test]

@@ -99,7 +99,8 @@ fn jumps(stmts: &[Stmt]) -> bool {
     })
 }
 
-fn block_weight(stmts: &[Stmt]) -> usize {
+/// How much there is to compile, in nodes of the intermediate form.
+pub(super) fn block_weight(stmts: &[Stmt]) -> usize {
     stmts.iter().map(statement_weight).sum()
 }
 

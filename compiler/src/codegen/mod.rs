@@ -18,17 +18,21 @@ mod expression;
 mod function;
 mod loops;
 mod memory;
+mod shares;
 mod size;
 mod slots;
 mod statement;
 mod unit;
 pub(crate) mod walk;
 
+use std::collections::HashMap;
+use std::thread;
+
 use inkwell::builder::BuilderError;
 use inkwell::context::Context;
 
 use crate::diagnostics::Sources;
-use crate::ir::Module;
+use crate::ir::{Module, Program};
 use crate::plan::{ProgramKind, ProgramPlan};
 use crate::syntax::ast::Span;
 
@@ -36,6 +40,11 @@ pub use c_data::Needs;
 pub use cache::Cache;
 pub use division::divide;
 pub use slots::place_slots;
+
+use shares::Shares;
+
+/// Stack of a second thread: walks go as deep as expressions do.
+const STACK_BYTES: usize = 16 << 20;
 
 /// The version of the BPF instruction set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -52,13 +61,15 @@ pub struct Options {
     pub cpu: Cpu,
     /// What programs may be compiled for that are too long for `cpu`.
     pub newest: Cpu,
+    /// All programs are wanted in one file.
+    pub one_file: bool,
 }
 
 /// What code generation gives.
 #[derive(Clone, Debug)]
 pub struct Object {
-    /// A relocatable ELF file with one section for each program and BTF.
-    pub elf: Vec<u8>,
+    /// Relocatable ELF files with one section for each program and BTF: one, or two if there was much to do.
+    pub files: Vec<Vec<u8>>,
     /// In the order of the module's programs.
     pub programs: Vec<ProgramPlan>,
     /// Of imported C sources.
@@ -122,13 +133,58 @@ type Result<T, E = CodegenError> = std::result::Result<T, E>;
 /// [`CodegenErrorKind::Backend`] if LLVM rejects the program, or a function is too long for it;
 /// [`CodegenErrorKind::CSource`] if imported C sources cannot be linked to it.
 pub fn generate(module: &Module, sources: &Sources, options: &Options) -> Result<Object> {
+    let shares = Shares::of(module, options.one_file);
+    let compile = |members: &[usize]| compile(module, members, sources, options);
+    let compiled = match shares.members.as_slice() {
+        [first, second] => on_two_threads(|| compile(first), || compile(second)).map(Vec::from),
+        [first, ..] => compile(first).map(|only| vec![only]),
+        [] => Ok(Vec::new()),
+    }?;
+    let (mut files, mut needs) = (Vec::new(), Needs::default());
+    let mut by_index = HashMap::new();
+    for (object, (members, compiled)) in shares.members.iter().zip(compiled).enumerate() {
+        files.push(compiled.file);
+        // Only what is not divided needs anything.
+        needs = compiled.needs;
+        let plans = compiled.programs;
+        by_index.extend(members.iter().copied().zip(plans.into_iter().map(|plan| ProgramPlan { object, ..plan })));
+    }
+    let plan = |(program, code): (&Program, &usize)| {
+        Some(ProgramPlan { symbol: program.symbol.clone(), ..by_index.get(code)?.clone() })
+    };
+    let programs = module.programs.iter().zip(&shares.code_of).filter_map(plan).collect();
+    Ok(Object { files, programs, needs })
+}
+
+/// Runs the second on another thread, if there is one to be had.
+fn on_two_threads<T: Send>(first: impl FnOnce() -> Result<T>, second: impl Fn() -> Result<T> + Sync) -> Result<[T; 2]> {
+    thread::scope(|scope| {
+        let other = thread::Builder::new().name("compile".into()).stack_size(STACK_BYTES).spawn_scoped(scope, &second);
+        let own = first();
+        let others = match other {
+            Ok(other) => other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            Err(_) => second(),
+        };
+        Ok([own?, others?])
+    })
+}
+
+/// An ELF file, and where in it the programs are.
+struct Compiled {
+    file: Vec<u8>,
+    programs: Vec<ProgramPlan>,
+    needs: Needs,
+}
+
+/// Makes an ELF file of some of a module's programs.
+fn compile(module: &Module, members: &[usize], sources: &Sources, options: &Options) -> Result<Compiled> {
     let context = Context::create();
     let errors = backend::ErrorLog::attach(&context);
     let target = backend::Target::get(options.cpu)?;
     let llvm = target.new_module(&context);
     c_code::link(&module.c_code, &llvm)?;
     let unit = unit::Unit::new(&context, llvm, module, sources, options.cpu);
-    let programs = unit.emit()?;
+    let programs = unit.emit(members)?;
     let (translated, types) = unit.finish();
     target.optimise(&translated)?;
     let needs = match module.c_code.is_empty() {
@@ -139,14 +195,14 @@ pub fn generate(module: &Module, sources: &Sources, options: &Options) -> Result
         target.emit(optimised, &errors).map_err(|error| locate(error, module))
     };
     if options.cpu == Cpu::V4 || size::surely_in_reach(&translated) {
-        return Ok(Object { elf: emit(&target, &translated)?, programs, needs });
+        return Ok(Compiled { file: emit(&target, &translated)?, programs, needs });
     }
     // Jumps of version 4 reach anywhere. Emitting changes a module.
     let spare = (options.newest != Cpu::V4).then(|| translated.clone());
-    let elf = emit(&*backend::Target::get(Cpu::V4)?, &translated)?;
+    let file = emit(&*backend::Target::get(Cpu::V4)?, &translated)?;
     match spare {
-        None => Ok(Object { elf, programs, needs }),
-        Some(spare) if size::fits_version_3(&elf)? => Ok(Object { elf: emit(&target, &spare)?, programs, needs }),
+        None => Ok(Compiled { file, programs, needs }),
+        Some(spare) if size::fits_version_3(&file)? => Ok(Compiled { file: emit(&target, &spare)?, programs, needs }),
         Some(_) => Err(too_long(module)),
     }
 }

@@ -1,7 +1,5 @@
 //! One LLVM module: what all functions of it share.
 
-use std::collections::HashMap;
-
 use inkwell::AddressSpace;
 use inkwell::attributes::{Attribute, AttributeLoc};
 use inkwell::context::Context;
@@ -89,26 +87,12 @@ impl<'ctx, 'a> Unit<'ctx, 'a> {
         Self { context, types, debug, module, ir, cpu }
     }
 
-    /// Emits all programs and the license. Of programs that do the same, one is emitted.
-    pub fn emit(&self) -> Result<Vec<ProgramPlan>> {
+    /// Emits the license, what programs call, and the programs with these numbers.
+    pub fn emit(&self, members: &[usize]) -> Result<Vec<ProgramPlan>> {
         self.license();
         self.functions()?;
-        let mut plans: Vec<ProgramPlan> = Vec::with_capacity(self.ir.programs.len());
-        let mut emitted: HashMap<_, Vec<usize>> = HashMap::new();
-        for (index, program) in self.ir.programs.iter().enumerate() {
-            let alike = emitted.entry((program.kind, program.body.len(), program.vars.len())).or_default();
-            let same =
-                alike.iter().find(|other| self.ir.programs.get(**other).is_some_and(|it| do_the_same(it, program)));
-            let plan = match same.and_then(|same| plans.get(*same)) {
-                Some(same) => ProgramPlan { symbol: program.symbol.clone(), ..same.clone() },
-                None => {
-                    alike.push(index);
-                    self.program(index, program)?
-                }
-            };
-            plans.push(plan);
-        }
-        Ok(plans)
+        let numbered = members.iter().filter_map(|index| Some((*index, self.ir.programs.get(*index)?)));
+        numbered.map(|(index, program)| self.program(index, program)).collect()
     }
 
     /// The finished LLVM module, and the types that were used in it.
@@ -124,7 +108,8 @@ impl<'ctx, 'a> Unit<'ctx, 'a> {
         function.set_section(Some(&section));
         let captures = capture::analyse(program);
         Function::program(self, program, index, &captures, function)?;
-        Ok(ProgramPlan { symbol: program.symbol.clone(), code: program.symbol.clone(), section, kind: program.kind })
+        let symbol = program.symbol.clone();
+        Ok(ProgramPlan { code: symbol.clone(), symbol, object: 0, section, kind: program.kind })
     }
 
     /// The functions that programs call: all are declared first, for they may call each other.
@@ -175,15 +160,6 @@ impl<'ctx, 'a> Unit<'ctx, 'a> {
     }
 }
 
-/// Whether one's instructions serve for the other. Each program has scratch memory of its own, for one may
-/// interrupt the other: only programs at tracepoints do not (`bpf_prog_active` in `trace_call_bpf`).
-fn do_the_same(one: &Program, other: &Program) -> bool {
-    let may_share = one.kind == ProgramKind::Tracepoint || one.slots.iter().all(|slot| slot.scratch.is_none());
-    may_share
-        && (one.kind, &one.vars, &one.slots, &one.body, one.default_return)
-            == (other.kind, &other.vars, &other.slots, &other.body, other.default_return)
-}
-
 /// The section name by which loaders know a program's type
 /// (<https://docs.kernel.org/bpf/libbpf/program_types.html>).
 fn section_prefix(kind: ProgramKind) -> &'static str {
@@ -196,25 +172,5 @@ fn section_prefix(kind: ProgramKind) -> &'static str {
         ProgramKind::Fentry => "fentry",
         ProgramKind::Fexit => "fexit",
         ProgramKind::Iter => "iter",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ir::SlotInfo;
-
-    fn program(kind: ProgramKind, scratch: Option<u32>) -> Program {
-        let slots = vec![SlotInfo { size: 8, align: 8, scratch }];
-        Program { symbol: "p".into(), kind, vars: vec![], slots, body: vec![], default_return: 0 }
-    }
-
-    #[test]
-    fn programs_share_code_unless_they_may_interrupt_each_other() {
-        let same = |kind, scratch| do_the_same(&program(kind, scratch), &program(kind, scratch));
-        assert!(same(ProgramKind::Tracepoint, Some(0)) && same(ProgramKind::Probe, None));
-        assert!(!same(ProgramKind::Probe, Some(0)));
-        let other = Program { default_return: 1, ..program(ProgramKind::Probe, None) };
-        assert!(!do_the_same(&program(ProgramKind::Probe, None), &other));
     }
 }

@@ -161,7 +161,9 @@ impl<'t> Refusal<'t> {
     /// An expression may end here, or does: what ends it is looked for before operators are.
     fn after_operand(&self) -> bool {
         use Rule::*;
-        [binary_operator, assignment_operator, close_parenthesis, close_bracket].iter().any(|rule| self.expects(*rule))
+        [binary_operator, assignment_operator, close_parenthesis, close_bracket, slash]
+            .iter()
+            .any(|rule| self.expects(*rule))
     }
 
     fn enclosing(&self) -> Option<(char, usize)> {

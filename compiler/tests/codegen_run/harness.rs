@@ -142,7 +142,7 @@ impl Script {
     }
 
     pub fn generate(&self) -> Result<Object, codegen::CodegenError> {
-        codegen::generate(&self.module(), &sources(), &Options { cpu: self.cpu, newest: self.cpu })
+        codegen::generate(&self.module(), &sources(), &Options { cpu: self.cpu, newest: self.cpu, one_file: true })
     }
 
     /// Runs the program; `None` where that is not permitted.
@@ -205,7 +205,7 @@ fn create(kind: u32, value_size: u32, max_entries: u32) -> MapData {
 
 /// Loads the first program of an object and runs it once.
 fn run_elf(object: Object, fds: &[i32]) -> Result<i32, ProgramError> {
-    let mut elf = object.elf;
+    let mut elf = object.files[0].clone();
     insert_descriptors(&mut elf, fds);
     let mut ebpf =
         EbpfLoader::new().verifier_log_level(VerifierLogLevel::VERBOSE).load(&elf).expect("aya takes the object");

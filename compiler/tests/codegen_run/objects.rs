@@ -23,7 +23,7 @@ fn maps_appear_as_indexes() {
     script.push(Stmt::Evaluate(helper(Helper::MAP_DELETE_ELEM, arguments, Scalar::I64)));
     let address = Expr::MapValue { map: MapIndex(3), offset: 0x50 };
     script.push(Stmt::Store { ty: Scalar::I64, address, value: word(1) });
-    let elf = script.generate().unwrap().elf;
+    let elf = script.generate().unwrap().files[0].clone();
     let code = instructions(&elf);
     let wide: Vec<_> = code.windows(2).filter(|pair| pair[0][0] == 0x18).collect();
     let fields = |pair: &[[u8; 8]]| (pair[0][1] >> 4, pair[0][4], pair[1][4]);
@@ -50,7 +50,7 @@ fn each_program_has_its_section() {
         module.programs.push(Program { symbol: format!("f{number}"), kind: *kind, ..template.clone() });
     }
     let object = codegen::generate(&module, &sources(), &Options::default()).unwrap();
-    let parsed = aya_obj::Object::parse(&object.elf).unwrap();
+    let parsed = aya_obj::Object::parse(&object.files[0]).unwrap();
     assert_eq!(parsed.programs.len(), kinds.len());
     for (plan, (kind, section)) in object.programs.iter().zip(kinds) {
         assert_eq!((plan.kind, plan.section.as_str()), (kind, section));
@@ -63,7 +63,7 @@ fn each_program_has_its_section() {
 fn objects_do_not_differ_from_run_to_run() {
     let mut script = Script::new();
     script.output(helper(Helper::KTIME_GET_NS, Vec::new(), Scalar::I64));
-    assert_eq!(script.generate().unwrap().elf, script.generate().unwrap().elf);
+    assert_eq!(script.generate().unwrap().files[0], script.generate().unwrap().files[0]);
 }
 
 #[test]
@@ -111,7 +111,7 @@ fn version_3_has_no_signed_division() {
         script.cpu = cpu;
         let value = |number| opaque(word(number));
         script.output(binary(Op::SDiv, value(-7), value(2)));
-        let code = instructions(&script.generate().unwrap().elf);
+        let code = instructions(&script.generate().unwrap().files[0]);
         let is_signed = |code: &[u8; 8]| matches!(code[0] & 0xf7, 0x37 | 0x34) && code[2] == 1;
         assert_eq!(code.iter().any(is_signed), expected, "{cpu:?}");
     }
@@ -150,7 +150,7 @@ fn calls_for_different_maps_are_not_merged() {
         then: count(OUTPUT),
         otherwise: count(HASH),
     });
-    let code = instructions(&script.generate().unwrap().elf);
+    let code = instructions(&script.generate().unwrap().files[0]);
     let lookups = code.iter().filter(|code| code[0] == 0x85 && code[4] == 1).count();
     let stores = code.iter().filter(|code| code[0] == 0x7b).count();
     assert_eq!((lookups, stores), (2, 2));

@@ -58,7 +58,7 @@ fn check_all(fixtures: &[&str]) {
 fn what_is_open_must_be_closed() {
     check_all(&[
         "begin { if (1) { print(1);\n                          ^ unclosed-brace: `}` is missing at the end also: script:1:16 this `{` is never closed",
-        "begin { print((1, 2); }\n                    ^ syntax-error: expected an operator or `)`, found `;`",
+        "begin { print((1, 2); }\n                    ^ syntax-error: expected `)`, found `;`",
         "begin { print(1 }\n                ^ unclosed-parenthesis: `)` is missing before this `}` also: script:1:14",
         "begin { @x[1 }\n             ^ unclosed-bracket: `]` is missing before this `}`",
         "begin { } }\n          ^ unmatched-closer: nothing for this `}` to close",

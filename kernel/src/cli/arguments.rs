@@ -148,6 +148,7 @@ impl Arguments {
             assume_probes: false,
             probe_filter: self.probe_filter.clone().map(|regex| ProbeFilter::new(move |name| regex.is_match(name))),
             no_kprobe_sessions: self.is_without("kprobe_session"),
+            one_file: self.emit_elf.is_some(),
         }
     }
 

@@ -134,7 +134,8 @@ fn show_tree(sources: &Sources, source: SourceId) -> Result<(), Failure> {
 
 /// `--emit-elf`
 fn write_object(path: &Path, compiled: &Compiled) -> Result<u8, Failure> {
-    std::fs::write(path, &compiled.plan.object).map_err(|error| cannot_open(path, &error))?;
+    let object = compiled.plan.objects.first().map(Vec::as_slice).unwrap_or_default();
+    std::fs::write(path, object).map_err(|error| cannot_open(path, &error))?;
     Ok(0)
 }
 

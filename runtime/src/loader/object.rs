@@ -63,10 +63,10 @@ pub struct Executable {
     pub(crate) line_info_size: u32,
 }
 
-/// All programs of an object and the type information that they share.
+/// All programs of a plan, and the type information that those of each object share.
 pub struct Executables {
     pub programs: Vec<Executable>,
-    pub btf: Option<Vec<u8>>,
+    pub btf: Vec<Option<Vec<u8>>>,
 }
 
 /// What the numbers in programs stand for.
@@ -94,8 +94,23 @@ pub fn definitions(object: &[u8]) -> Result<Vec<Definition>, ObjectError> {
     Ok(definitions)
 }
 
-/// Reads an object.
-pub fn read(object: &[u8], plans: &[ProgramPlan], numbers: Numbers<'_>) -> Result<Executables, ObjectError> {
+/// Reads a plan's objects.
+pub fn read(objects: &[Vec<u8>], plans: &[ProgramPlan], numbers: Numbers<'_>) -> Result<Executables, ObjectError> {
+    let (mut parsed, mut btf) = (Vec::new(), Vec::new());
+    for object in objects {
+        let (object, types) = parse(object, numbers)?;
+        parsed.push(object);
+        btf.push(types);
+    }
+    let program = |plan: &ProgramPlan| {
+        let object = parsed.get(plan.object).ok_or_else(|| ObjectError::MissingProgram(plan.symbol.clone()))?;
+        executable(object, plan)
+    };
+    Ok(Executables { programs: plans.iter().map(program).collect::<Result<_, _>>()?, btf })
+}
+
+/// An object with its calls linked, and its type information.
+fn parse(object: &[u8], numbers: Numbers<'_>) -> Result<(Object, Option<Vec<u8>>), ObjectError> {
     let mut parsed = Object::parse(object)?;
     let btf = parsed.fixup_and_sanitize_btf(&btf_features())?.map(|btf| btf.to_bytes());
     replace_numbers(&mut parsed, numbers)?;
@@ -104,8 +119,7 @@ pub fn read(object: &[u8], plans: &[ProgramPlan], numbers: Numbers<'_>) -> Resul
     let defined = numbers.defined.iter().filter_map(|(name, fd)| Some((*name, *fd, maps.get(*name)?)));
     parsed.relocate_maps(defined, &text_sections)?;
     parsed.relocate_calls(&text_sections)?;
-    let programs = plans.iter().map(|plan| executable(&parsed, plan)).collect::<Result<_, _>>()?;
-    Ok(Executables { programs, btf })
+    Ok((parsed, btf))
 }
 
 /// Everything that BTF has offered since Linux 5.17; the oldest kernel that is supported is 6.1. Only

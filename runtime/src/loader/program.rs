@@ -68,11 +68,11 @@ pub struct Binding {
     pub owner: Option<OwnedFd>,
 }
 
-/// Loads every program of an object; the descriptors are in the order of the plan. Bindings and kinds
+/// Loads every program of a plan from its objects; the descriptors are in the order of the plan. Bindings and kinds
 /// of links are in the same order; what is missing there has none. The verifier may think for seconds:
 /// before each time that it begins, `is_interrupted` is asked.
 pub fn load(
-    object: &[u8],
+    objects: &[Vec<u8>],
     plans: &[ProgramPlan],
     bindings: &[Option<Binding>],
     linking: &[Linking],
@@ -80,12 +80,12 @@ pub fn load(
     log_size: u32,
     is_interrupted: &dyn Fn() -> bool,
 ) -> Result<Vec<OwnedFd>, LoadError> {
-    let Executables { programs, btf } = object::read(object, plans, numbers)?;
-    let btf = btf.and_then(|bytes| load_btf(&bytes).ok());
+    let Executables { programs, btf } = object::read(objects, plans, numbers)?;
+    let btf: Vec<Option<OwnedFd>> = btf.iter().map(|bytes| load_btf(bytes.as_deref()?).ok()).collect();
     let loads = programs.iter().zip(plans).enumerate().map(|(index, (executable, plan))| {
         let binding = bindings.get(index).and_then(Option::as_ref);
         let linking = linking.get(index).copied().unwrap_or_default();
-        let btf = btf.as_ref().map(AsFd::as_fd);
+        let btf = btf.get(plan.object).and_then(Option::as_ref).map(AsFd::as_fd);
         let place = Surroundings { kind: plan.kind, linking, binding, btf, is_interrupted };
         load_one(executable, &place, log_size).map_err(|failure| failure.at(index, executable))
     });

@@ -133,7 +133,7 @@ impl Script {
         let scratch = codegen::place_slots(&mut self.module);
         assert_eq!(scratch, 0, "the programs of these tests are small");
         let object = codegen::generate(&self.module, &self.sources, &Options::default()).unwrap();
-        self.plan.object = object.elf;
+        self.plan.objects = object.files;
         self.plan.programs = object.programs;
         self.plan
     }

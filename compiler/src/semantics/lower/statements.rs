@@ -178,7 +178,7 @@ impl Lowerer<'_> {
             _ => None,
         };
         match ty {
-            Some(ty) if self.env.last_round && ty.is_signed() && value > i128::from(i64::MAX) => {
+            Some(ty) if ty.is_signed() && value > i128::from(i64::MAX) => {
                 let message = format!("Type mismatch: {value} does not fit {ty}, which other values ask for");
                 Err(self.error("literal-out-of-range", literal.span, message))
             }
