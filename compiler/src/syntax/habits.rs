@@ -13,7 +13,10 @@ pub(super) fn hint(before: &str, token: &str) -> Option<String> {
     if is_logic(word) || is_logic(token) {
         return Some("`and` is written &&, `or` ||, and `not` !".into());
     }
-    if let Some(item) = [word, token].into_iter().find(|word| ITEMS.contains(word)) {
+    let is_argument = before.ends_with(['(', ',']);
+    if let Some(item) = [word, token].into_iter().find(|word| ITEMS.contains(word))
+        && !is_argument
+    {
         return Some(format!("`{item}` belongs outside of probes"));
     }
     if token == "{" && ["elseif", "elsif", "elif"].iter().any(|word| before.starts_with(word)) {
