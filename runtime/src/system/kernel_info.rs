@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use probebook_compiler::c_compiler::CCompiler;
 use probebook_compiler::files::Files;
@@ -137,8 +137,12 @@ impl KernelInfo for System {
     }
 
     fn pid_namespace(&self) -> Option<(u64, u64)> {
-        let namespace = fs::metadata("/proc/self/ns/pid").ok()?;
-        (namespace.ino() != INITIAL_PID_NAMESPACE).then(|| (namespace.dev(), namespace.ino()))
+        // A process stays in its own for as long as it lives.
+        static OURS: OnceLock<Option<(u64, u64)>> = OnceLock::new();
+        *OURS.get_or_init(|| {
+            let namespace = fs::metadata("/proc/self/ns/pid").ok()?;
+            (namespace.ino() != INITIAL_PID_NAMESPACE).then(|| (namespace.dev(), namespace.ino()))
+        })
     }
 
     fn files(&self) -> &dyn Files {

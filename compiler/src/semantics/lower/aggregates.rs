@@ -3,6 +3,7 @@
 use crate::diagnostics::Diagnostic;
 use crate::ir::{Expr as Ir, Helper, Op, Scalar, Stmt, Var};
 use crate::plan::Control;
+use crate::semantics::environment::KeyInfo;
 use crate::stdlib::{self, CallSite, Lower};
 use crate::syntax::ast::{Expr, ExprKind, Span, TypeOrExpr};
 use crate::types::{Aggregate, Combine, TSERIES_SLOT_SIZE, Type, hist_buckets};
@@ -37,13 +38,14 @@ impl Lowerer<'_> {
         let site = CallSite { name: &ident.name, name_span: ident.span, span: call.span, arguments, statement: false };
         self.check_call(entry, &site)?;
         let key = key.map(|key| self.expr(key)).transpose()?;
+        let key = key.map(|key| self.key_in_place(name, key, span)).transpose()?;
         let update = lower(self, &site)?;
         self.settle_value(name, &Type::Aggregate(update.aggregate.clone()), false, span)?;
         let entry = self.entry_for(name, key, span)?;
         if !matches!(entry.value, Type::Aggregate(_)) {
             return Ok(());
         }
-        let (found, status) = self.find_or_insert(&entry);
+        let found = self.find_or_insert(&entry);
         let (then, applied) = self.nested(|this| {
             this.apply(&update, found.clone(), call.span)?;
             if entry.key.is_none() {
@@ -53,13 +55,21 @@ impl Lowerer<'_> {
             Ok(())
         });
         applied?;
-        let (missing, ()) = self.nested(|this| {
-            if let Some(status) = status {
-                this.count_lost_key(entry.map, status);
-            }
-        });
-        self.emit(Stmt::If { condition: not_null(found), then, otherwise: missing });
+        self.emit(Stmt::If { condition: not_null(found), then, otherwise: vec![] });
         Ok(())
+    }
+
+    /// A key as the map keeps it, in memory. There it needs no register while the value is made.
+    fn key_in_place(&mut self, name: &str, key: Operand, span: Span) -> Lowered<Operand> {
+        self.use_map(name, Some(&key), span)?;
+        match self.env.map(name, span).key.clone() {
+            KeyInfo::Keyed(ty) if ty.is_scalar() && !key.is_unknown() => {
+                let slot = Ir::Slot(self.slot_for(&ty));
+                self.store(slot.clone(), &key, &ty)?;
+                Ok(Operand::memory(ty, slot, key.span))
+            }
+            _ => Ok(key),
+        }
     }
 
     /// `@b = @a`, where `@a` is aggregated: the copies of all CPUs are not copied, and an integer is
@@ -83,34 +93,33 @@ impl Lowerer<'_> {
         Err(self.report(diagnostic.hint(hint)))
     }
 
-    /// The address of this CPU's copy; a new key starts with zeros. Null if there was no place for it:
-    /// why, the second says, if there are keys at all.
-    fn find_or_insert(&mut self, entry: &Entry) -> (Ir, Option<Ir>) {
+    /// The address of this CPU's copy; a new key starts with zeros. Null if there was no place for it,
+    /// which is counted.
+    fn find_or_insert(&mut self, entry: &Entry) -> Ir {
         let key = match &entry.key {
             Some(key) => key.clone(),
             None => {
                 let key = self.only_key();
-                return (self.lookup(entry.map, key), None);
+                return self.lookup(entry.map, key);
             }
         };
         let place = self.new_var(Scalar::Pointer);
-        let status = self.new_var(Scalar::I64);
         let first = self.lookup(entry.map, key.clone());
         self.emit(Stmt::Set(place, first.clone()));
-        self.emit(Stmt::Set(status, Ir::int(0)));
         let (insert, ()) = self.nested(|this| {
             let size = entry.value.size();
             let zeros = Ir::Slot(this.new_slot(size, 8));
             this.emit(Stmt::Zero { to: zeros.clone(), size, align: 8 });
             // Another CPU may have been faster: BPF_NOEXIST (1) leaves its entry alone.
             let arguments = vec![Ir::Map(entry.map), key.clone(), zeros, Ir::int(1)];
-            let stored = this.helper(Helper::MAP_UPDATE_ELEM, arguments);
-            this.emit(Stmt::Set(status, stored));
+            let status = this.helper(Helper::MAP_UPDATE_ELEM, arguments);
             let second = this.lookup(entry.map, key);
-            this.emit(Stmt::Set(place, second));
+            this.emit(Stmt::Set(place, second.clone()));
+            let (lost, ()) = this.nested(|this| this.count_lost_key(entry.map, status));
+            this.emit(Stmt::If { condition: not_null(second), then: vec![], otherwise: lost });
         });
         self.emit(Stmt::If { condition: not_null(first), then: vec![], otherwise: insert });
-        (Ir::Var(place), Some(Ir::Var(status)))
+        Ir::Var(place)
     }
 
     /// Adds to the aggregate at `at`.

@@ -1,5 +1,6 @@
 //! Which files a name in a probe stands for: paths, programs on `PATH`, libraries.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::env;
 use std::ffi::OsStr;
@@ -165,7 +166,7 @@ fn library(name: &str, pid: Option<u32>, root: Option<&Path>) -> Vec<PathBuf> {
     let mut candidates: Vec<(String, PathBuf)> = entries(&cache)
         .into_iter()
         .filter(|(library, _)| is_version_of(library, name))
-        .map(|(library, path)| (library, within(&path)))
+        .map(|(library, path)| (library.into_owned(), within(&path)))
         .collect();
     if candidates.is_empty() {
         candidates = in_directories(name, within);
@@ -217,7 +218,7 @@ fn is_version_of(library: &str, name: &str) -> bool {
 }
 
 /// `(libc.so.6, /lib/…/libc.so.6)` for the libraries of this architecture in the linker's cache.
-fn entries(cache: &[u8]) -> Vec<(String, String)> {
+fn entries(cache: &[u8]) -> Vec<(Cow<'_, str>, Cow<'_, str>)> {
     // An older format may come first.
     let Some(start) = cache.windows(MAGIC.len()).position(|window| window == MAGIC) else { return Vec::new() };
     let cache = cache.get(start..).unwrap_or_default();
@@ -225,7 +226,7 @@ fn entries(cache: &[u8]) -> Vec<(String, String)> {
     let text = |at: u32| {
         let bytes = cache.get(at as usize..).unwrap_or_default();
         let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(0);
-        String::from_utf8_lossy(bytes.get(..end).unwrap_or_default()).into_owned()
+        String::from_utf8_lossy(bytes.get(..end).unwrap_or_default())
     };
     let count = word(MAGIC.len()).unwrap_or(0) as usize;
     let entry = |index: usize| {
