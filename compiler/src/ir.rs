@@ -307,6 +307,12 @@ impl Helper {
     /// the loader replaces by the kernel's numbers.
     pub const KERNEL_FUNCTIONS: u32 = 0x4000_0000;
 
+    /// Whether only the lower half of the result may be relied on. Programs call the map's own function for
+    /// these (`map_update_elem` in `struct bpf_map_ops`), and that gave an `int` before Linux 6.4.
+    pub fn gives_int(self) -> bool {
+        matches!(self, Helper::MAP_UPDATE_ELEM | Helper::MAP_DELETE_ELEM)
+    }
+
     /// Whether the helper gives the same each time a program calls it in one run: who runs, and
     /// where (programs do not migrate). Repeated calls are then made once, unused ones not at all.
     pub fn is_constant(self) -> bool {

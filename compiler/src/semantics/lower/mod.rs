@@ -263,7 +263,14 @@ impl<'a> Lowerer<'a> {
 
     /// Calls a helper that gives an integer.
     pub fn helper(&mut self, id: ir::Helper, arguments: Vec<Ir>) -> Ir {
-        self.bind(Scalar::I64, Ir::Helper { id, arguments, returns: Scalar::I64 })
+        let call = match id.gives_int() {
+            true => {
+                let call = Ir::Helper { id, arguments, returns: Scalar::I32 };
+                Ir::convert(ir::Conversion::SignExtend, Scalar::I64, call)
+            }
+            false => Ir::Helper { id, arguments, returns: Scalar::I64 },
+        };
+        self.bind(Scalar::I64, call)
     }
 
     pub fn new_slot(&mut self, size: u32, align: u32) -> Slot {
