@@ -237,7 +237,7 @@ pub enum MapRole {
     Packets,
     /// [`Control`] of this cell, in user-mappable memory.
     Control,
-    /// Per CPU: one `u64` for each of [`Plan::losses`].
+    /// One `u64` for each of [`Plan::losses`].
     Counters,
     /// Per CPU: room for values too large for the stack.
     Scratch,

@@ -176,6 +176,7 @@ impl Environment {
         self.reads_untyped = false;
         self.calls.clear();
         self.warned_of.clear();
+        self.failed_maps.clear();
     }
 
     /// The map's entry, made at its first use.

@@ -20,8 +20,10 @@ pub struct PlanBuilder {
     pub time_formats: Vec<String>,
     pub cgroup_filters: Vec<String>,
     pub kernel_functions: Vec<String>,
-    /// The event that comes next if the program sends what another one of its action does.
+    /// The event that comes next if the program sends what an earlier one of its action does.
     repeated: usize,
+    /// How many events the earlier programs send.
+    earlier_events: usize,
     constants: Vec<u8>,
     /// Where in them what is there already lies.
     constant_offsets: HashMap<Vec<u8>, u32>,
@@ -173,13 +175,14 @@ impl PlanBuilder {
     /// A program begins whose action had sent `first` events by the time that its first program began.
     pub fn begin_program(&mut self, first: usize) {
         self.repeated = first;
+        self.earlier_events = self.events.len();
     }
 
     /// The index of an event. Programs of one action mostly send the same ones: they get the same indices,
     /// so that equal programs are seen to be equal.
     pub fn event(&mut self, event: EventPlan) -> u32 {
         let index = self.repeated;
-        if self.events.get(index) == Some(&event) {
+        if index < self.earlier_events && self.events.get(index) == Some(&event) {
             self.repeated += 1;
             return index as u32;
         }

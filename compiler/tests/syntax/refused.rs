@@ -152,3 +152,13 @@ fn sections_have_their_order() {
         "kprobe:f /pid == 1 { }\n                   ^ syntax-error: expected `/` or an operator, found `{` hint: a predicate ends with a slash",
     ]);
 }
+
+/// The grammar tells by their first letters which words may be reserved.
+#[test]
+fn reserved_words_are_no_names() {
+    let reserved = "if else while for unroll break continue return let import sizeof offsetof typeof typeinfo comptime struct union enum";
+    for word in reserved.split(' ') {
+        assert!(parse(&format!("begin {{ print({word}); }}"), SourceId(0)).is_err(), "{word}");
+        assert!(parse(&format!("begin {{ print({word}_1); }}"), SourceId(0)).is_ok(), "{word}_1");
+    }
+}

@@ -58,8 +58,15 @@ fn create(definition: Definition, table: &MapTable) -> Result<(String, MapData, 
     let (kind, flags) = (map.map_type(), map.map_flags());
     let (key, value, entries) = (map.key_size(), map.value_size(), map.max_entries());
     let copies = if PER_CPU.iter().any(|one| *one as u32 == kind) { u64::from(table.cpus()) } else { 1 };
-    let element = (u64::from(value) * copies).saturating_add(u64::from(key) + ELEMENT);
-    let memory = table.reserve(&shown, entries, element.saturating_mul(u64::from(entries)))?;
+    let memory = match kind {
+        // Its entries are bytes.
+        _ if kind == bpf_map_type::BPF_MAP_TYPE_RINGBUF as u32 => u64::from(entries),
+        _ => {
+            let element = (u64::from(value) * copies).saturating_add(u64::from(key) + ELEMENT);
+            element.saturating_mul(u64::from(entries))
+        }
+    };
+    let memory = table.reserve(&shown, entries, memory)?;
     let object = aya_obj::Map::new_from_params(kind, key, value, entries, flags);
     let data =
         MapData::create(object, &kernel_name(&name), None).map_err(|error| live::refused_or(error, shown.clone()))?;

@@ -70,7 +70,7 @@ impl Script {
         let maps = vec![
             map(MapRole::Control, MapKind::Array, 4, Control::SIZE, 1),
             map(MapRole::Events, MapKind::RingBuffer, 0, 0, 0),
-            map(MapRole::Counters, MapKind::PerCpuArray, 4, 8, 1),
+            map(MapRole::Counters, MapKind::Array, 4, 8, 1),
         ];
         let plan = Plan { maps, losses: vec![Loss::Event], ..Plan::default() };
         let mut sources = Sources::default();
@@ -177,20 +177,8 @@ impl Body {
     pub fn output(&mut self, slot: Slot, size: u32) {
         let arguments = vec![Expr::Map(EVENTS), Expr::Slot(slot), word(i64::from(size)), word(NO_WAKEUP)];
         let sent = helper(Helper::RINGBUF_OUTPUT, arguments);
-        let key = self.slot(8);
-        let counter = self.var(Scalar::Pointer);
-        let lookup = Expr::Helper {
-            id: Helper::MAP_LOOKUP_ELEM,
-            arguments: vec![Expr::Map(COUNTERS), Expr::Slot(key)],
-            returns: Scalar::Pointer,
-        };
-        let found = binary(Op::Ne, Expr::Var(counter), constant(Scalar::Pointer, 0));
-        let add = Stmt::AtomicAdd { ty: Scalar::I64, address: Expr::Var(counter), value: word(1) };
-        let count = vec![
-            Stmt::Store { ty: Scalar::I64, address: Expr::Slot(key), value: word(0) },
-            Stmt::Set(counter, lookup),
-            Stmt::If { condition: found, then: vec![add], otherwise: Vec::new() },
-        ];
+        let counter = Expr::MapValue { map: COUNTERS, offset: 0 };
+        let count = vec![Stmt::AtomicAdd { ty: Scalar::I64, address: counter, value: word(1) }];
         let failed = binary(Op::Ne, sent, word(0));
         self.statements.push(Stmt::If { condition: failed, then: count, otherwise: Vec::new() });
     }

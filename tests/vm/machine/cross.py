@@ -4,10 +4,10 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 from . import archive
+from .built import Broken
 from .lists import Unavailable, cache
 
 # What answers the build for LLVM's bindings, in place of the program of that name.
@@ -67,7 +67,7 @@ def build(architecture, arguments, folder):
     variables = {**os.environ, **environment(architecture)}
     built = subprocess.run(command, cwd=folder, env=variables, stdout=subprocess.PIPE, text=True, check=False)
     if built.returncode != 0:
-        sys.exit(f"vm: the tests cannot be compiled for {architecture.name}")
+        raise Broken(f"the tests cannot be compiled for {architecture.name}")
     messages = (json.loads(line) for line in built.stdout.splitlines())
     return {it["target"]["name"]: Path(it["executable"]) for it in messages if it.get("executable")}
 
@@ -78,5 +78,6 @@ def programs(architecture, sources, target):
     compiler = f"{architecture.name}-linux-gnu-gcc"
     for source in sources.glob("*.c"):
         options = ["-g", "-O0", "-pthread", "-fno-omit-frame-pointer", "-no-pie"]
-        subprocess.run([compiler, *options, "-o", target / source.stem, source], check=True)
+        if subprocess.run([compiler, *options, "-o", target / source.stem, source], check=False).returncode:
+            raise Broken(f"{source.name} cannot be compiled for {architecture.name}")
     return target

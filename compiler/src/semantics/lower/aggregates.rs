@@ -64,6 +64,7 @@ impl Lowerer<'_> {
         self.use_map(name, Some(&key), span)?;
         match self.env.map(name, span).key.clone() {
             KeyInfo::Keyed(ty) if ty.is_scalar() && !key.is_unknown() => {
+                self.warn_conversion(&key, &ty, key.span);
                 let slot = Ir::Slot(self.slot_for(&ty));
                 self.store(slot.clone(), &key, &ty)?;
                 Ok(Operand::memory(ty, slot, key.span))
@@ -73,14 +74,17 @@ impl Lowerer<'_> {
     }
 
     /// `@b = @a`, where `@a` is aggregated: the copies of all CPUs are not copied, and an integer is
-    /// meant only if `@b` is one already.
-    pub(super) fn refuse_aggregate_copy(&mut self, target: &Expr, value: &Expr, span: Span) -> Lowered<()> {
+    /// meant only if `@b` is one. Whether the assignment can be made in this round: what `@b` is may be told
+    /// further below.
+    pub(super) fn refuse_aggregate_copy(&mut self, target: &Expr, value: &Expr, span: Span) -> Lowered<bool> {
         let (ExprKind::Map { name: to, .. }, ExprKind::Map { name: from, .. }) = (&target.kind, &value.kind) else {
-            return Ok(());
+            return Ok(true);
         };
-        let Some(Type::Aggregate(aggregate)) = self.env.map(from, value.span).value.clone() else { return Ok(()) };
-        if self.env.map(to, target.span).value.as_ref().is_some_and(Type::is_integer) {
-            return Ok(());
+        let Some(Type::Aggregate(aggregate)) = self.env.map(from, value.span).value.clone() else { return Ok(true) };
+        match self.env.map(to, target.span).value.as_ref().map(Type::is_integer) {
+            Some(true) => return Ok(true),
+            None if !self.env.unknown_is_final() => return Ok(false),
+            _ => {}
         }
         let ty = Type::Aggregate(aggregate.clone());
         let message = format!(

@@ -15,6 +15,8 @@ const E2BIG: i64 = -7;
 
 /// From so many bytes on, a literal is looked up among the constants, not written on the stack.
 const LONG_TEXT: u32 = 17;
+/// Up to so many: each literal takes as much as the map has room for.
+const HUGE_TEXT: u32 = 256;
 
 /// An entry of a map, ready for helpers.
 #[derive(Clone, Debug)]
@@ -287,7 +289,7 @@ impl Lowerer<'_> {
             Some(key) => {
                 let slot = match &value.repr {
                     Repr::Memory(address) if value.ty == entry.value => address.clone(),
-                    Repr::Text(text) if matches!(entry.value, Type::String { capacity: LONG_TEXT.. }) => {
+                    Repr::Text(text) if matches!(entry.value, Type::String { capacity: LONG_TEXT..=HUGE_TEXT }) => {
                         self.constant_text_in(text, &entry.value)
                     }
                     _ => {

@@ -104,10 +104,10 @@ impl Lowerer<'_> {
     }
 
     pub(super) fn if_statement(&mut self, condition: &Expr, then: &Block, otherwise: Option<&Block>) -> Lowered<()> {
-        if matches!(condition.kind, ExprKind::Comptime(_)) && !self.env.unknown_is_final() {
+        if matches!(condition.kind, ExprKind::Comptime(_)) {
             // A branch that is left out in the end must not widen types meanwhile.
-            let value = self.expr(condition)?;
-            if value.is_unknown() {
+            let (_, value) = self.nested(|this| this.expr(condition));
+            if value?.is_unknown() && !self.env.unknown_is_final() {
                 return Ok(());
             }
         }
@@ -152,8 +152,8 @@ impl Lowerer<'_> {
             self.leave_scope();
             return result;
         }
-        if operator.is_none() {
-            self.refuse_aggregate_copy(target, value, span)?;
+        if operator.is_none() && !self.refuse_aggregate_copy(target, value, span)? {
+            return Ok(());
         }
         let literal = value;
         let value = match operator {

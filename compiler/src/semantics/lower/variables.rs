@@ -118,6 +118,7 @@ impl Lowerer<'_> {
     /// A variable that was declared and has no value yet: if none ever gives it a type, it is the integer 0.
     fn untyped_zero(&mut self, declared: NodeId, name: &str, span: Span) -> Lowered<Operand> {
         self.env.reads_untyped = true;
+        self.env.met_unknown = true;
         if !self.env.untyped_are_integers {
             return Ok(Operand::void(span));
         }
@@ -272,7 +273,10 @@ impl Lowerer<'_> {
     pub fn write_storage(&mut self, storage: Storage, declared: NodeId, value: &Operand) -> Lowered<()> {
         let ty = self.variable_type(declared);
         match storage {
-            Storage::Unknown => Ok(()),
+            Storage::Unknown => {
+                self.env.met_unknown = true;
+                Ok(())
+            }
             Storage::Register(var) => {
                 self.warn_conversion(value, &ty, value.span);
                 let register = self.register(value.clone())?;
@@ -286,7 +290,7 @@ impl Lowerer<'_> {
 
     fn zero_storage(&mut self, storage: Storage, declared: NodeId) -> Lowered<()> {
         match storage {
-            Storage::Unknown => {}
+            Storage::Unknown => self.env.met_unknown = true,
             Storage::Register(var) => self.emit(Stmt::Set(var, Ir::int(0))),
             Storage::Memory(slot) => {
                 let ty = self.variable_type(declared);

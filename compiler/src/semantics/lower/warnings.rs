@@ -54,7 +54,7 @@ impl Lowerer<'_> {
                 let hint = format!("config = {{ {setting}=enable }}");
                 return Err(self.report(Diagnostic::error("unstable-feature", span, message).hint(hint)));
             }
-            Unstable::Warn if self.env.warned_of.insert(feature.to_string()) => {
+            Unstable::Warn if self.unevaluated == 0 && self.env.warned_of.insert(feature.to_string()) => {
                 let message = format!(
                     "Script is using an unstable feature: {feature}. To prevent this warning you must explicitly enable it in the config e.g. {setting}=enable"
                 );
