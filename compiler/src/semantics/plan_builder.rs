@@ -127,6 +127,11 @@ impl PlanBuilder {
         self.singleton(MapRole::Counters, MapKind::Array, 4, 8, 1)
     }
 
+    /// Whether there are constants already, so that one more costs no map.
+    pub fn has_constants(&self) -> bool {
+        !self.constants.is_empty()
+    }
+
     /// Bytes that programs may only read: in which map they lie, and where in its only entry.
     pub fn constant(&mut self, mut bytes: Vec<u8>) -> (MapIndex, u32) {
         // Its bytes are put there in the end: see `finish`.

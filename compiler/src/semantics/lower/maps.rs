@@ -123,6 +123,12 @@ impl Lowerer<'_> {
             }
             (Some(key), KeyInfo::Keyed(ty)) if !key.is_unknown() => {
                 self.warn_conversion(key, ty, key.span);
+                if let (Some(number), Type::Integer { bits: 64, .. }, true) =
+                    (key.constant(), ty, self.plan.has_constants())
+                {
+                    let (constants, offset) = self.plan.constant(number.to_ne_bytes().to_vec());
+                    return Ok(Entry { map, value, key: Some(Ir::MapValue { map: constants, offset }) });
+                }
                 let slot = Ir::Slot(self.slot_for(ty));
                 self.store(slot.clone(), key, ty)?;
                 Some(slot)
