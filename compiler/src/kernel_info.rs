@@ -78,6 +78,11 @@ pub trait KernelInfo: UserInfo + Send + Sync {
         false
     }
 
+    /// Whether a raw tracepoint tells its program an attach cookie (Linux 6.10).
+    fn has_raw_tracepoint_cookies(&self) -> bool {
+        false
+    }
+
     /// Names of the kernel's iterators, sorted.
     fn iterators(&self) -> Result<Arc<Vec<String>>, Unavailable>;
 

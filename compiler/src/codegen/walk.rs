@@ -73,7 +73,7 @@ pub(crate) fn bodies_mut(stmt: &mut Stmt) -> Vec<&mut Vec<Stmt>> {
 }
 
 /// Calls `visit` with each operand of an expression.
-fn operands<'a>(expr: &'a Expr, visit: &mut impl FnMut(&'a Expr)) {
+pub(crate) fn operands<'a>(expr: &'a Expr, visit: &mut impl FnMut(&'a Expr)) {
     match expr {
         Expr::Const { .. } | Expr::Var(_) | Expr::Slot(_) | Expr::Context => {}
         Expr::Map(_) | Expr::MapValue { .. } => {}

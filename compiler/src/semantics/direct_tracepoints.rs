@@ -2,7 +2,7 @@
 //! then neither copies the fields nor goes through perf, and attaching and detaching take a tenth.
 
 use crate::codegen::walk;
-use crate::ir::{Expr, Helper, Program};
+use crate::ir::{Expr, Helper, Program, Stmt};
 use crate::kernel_info::KernelInfo;
 use crate::plan::{Attach, ProbePlan, ProgramKind};
 
@@ -11,7 +11,7 @@ use crate::plan::{Attach, ProbePlan, ProgramKind};
 /// those of system calls belong to none.
 pub fn choose(programs: &mut [Program], probes: &mut [ProbePlan], info: &dyn KernelInfo) {
     for (index, program) in programs.iter_mut().enumerate() {
-        if program.kind != ProgramKind::Tracepoint || walk::any(&program.body, &needs_event) {
+        if program.kind != ProgramKind::Tracepoint || looks_at_event(&program.body, info) {
             continue;
         }
         let mut own: Vec<&mut ProbePlan> = probes.iter_mut().filter(|probe| probe.program == index).collect();
@@ -24,9 +24,25 @@ pub fn choose(programs: &mut [Program], probes: &mut [ProbePlan], info: &dyn Ker
     }
 }
 
-/// What only a program of the event's own kind can do. Cookies came to raw tracepoints with Linux 6.10.
-fn needs_event(expr: &Expr) -> bool {
-    matches!(expr, Expr::Context | Expr::Helper { id: Helper::GET_ATTACH_COOKIE, .. })
+/// Whether statements do what only a program of the event's own kind can.
+fn looks_at_event(stmts: &[Stmt], info: &dyn KernelInfo) -> bool {
+    stmts.iter().any(|stmt| {
+        let mut found = false;
+        walk::expressions(stmt, |expr| found |= needs_event(expr, info));
+        found || walk::bodies(stmt).into_iter().any(|body| looks_at_event(body, info))
+    })
+}
+
+fn needs_event(expr: &Expr, info: &dyn KernelInfo) -> bool {
+    match expr {
+        Expr::Context => true,
+        Expr::Helper { id: Helper::GET_ATTACH_COOKIE, .. } => !info.has_raw_tracepoint_cookies(),
+        _ => {
+            let mut found = false;
+            walk::operands(expr, &mut |operand| found |= needs_event(operand, info));
+            found
+        }
+    }
 }
 
 /// The tracepoint that an event belongs to.

@@ -1,5 +1,6 @@
 //! From syntax tree to typed programs and the plan around them.
 
+mod actions;
 pub mod arch;
 pub mod c_macros;
 pub mod c_sources;

@@ -1,22 +1,21 @@
 //! The driver: expands probes, lowers every action until the types have settled, and once more.
 
 use std::collections::HashSet;
-use std::path::Path;
 
 use crate::diagnostics::Diagnostic;
 use crate::ir::{Function, Module, Program};
 use crate::kernel_info::KernelInfo;
-use crate::plan::{Attach, MapKind, MapRole, ProbePlan, ProgramKind};
+use crate::plan::{MapKind, MapRole, ProbePlan};
+use crate::semantics::actions::{Action, Walk};
 use crate::semantics::config;
 use crate::semantics::direct_tracepoints;
 use crate::semantics::environment::{Declaration, Environment};
 use crate::semantics::functions;
-use crate::semantics::lower::Lowerer;
 use crate::semantics::missing_probes;
 use crate::semantics::plan_builder::PlanBuilder;
-use crate::semantics::probes::{self, Expanded, ProbeContext};
+use crate::semantics::probes;
 use crate::semantics::sessions;
-use crate::syntax::ast::{Item, MapDeclaration, Probe, Script, Span};
+use crate::syntax::ast::{Item, MapDeclaration, Script, Span};
 use crate::types::Type;
 
 /// More rounds than any script needs: each must widen a type, and types widen a few times only.
@@ -28,12 +27,6 @@ pub struct Analysis {
     pub builder: PlanBuilder,
     pub probes: Vec<ProbePlan>,
     pub warnings: Vec<Diagnostic>,
-}
-
-/// One action block with the probes it stands for.
-struct Action<'a> {
-    probe: &'a Probe,
-    expanded: Vec<Expanded>,
 }
 
 /// Checks a script and lowers it. Several independent errors are reported together.
@@ -178,7 +171,9 @@ impl Round {
         let mut builder = PlanBuilder::default();
         let mut diagnostics = Vec::new();
         let functions = functions::lower(script, environment, info, &mut builder, &mut diagnostics);
-        let (programs, probes) = lower_all(actions, environment, info, &mut builder, &mut diagnostics);
+        let mut walk = Walk::new(environment, info, &mut builder, &mut diagnostics);
+        actions.iter().for_each(|action| walk.action(action));
+        let Walk { programs, probes, .. } = walk;
         Round { functions, programs, probes, builder, diagnostics }
     }
 }
@@ -297,71 +292,4 @@ fn limit_programs(probes: &[ProbePlan], count: usize, limit: u64, diagnostics: &
     let message = format!("the script needs {count} BPF programs, which exceeds the current limit of {limit}");
     let diagnostic = Diagnostic::error("too-many-programs", first.span, message);
     diagnostics.push(diagnostic.hint("raise the limit: config = { max_bpf_progs=… }"));
-}
-
-/// Lowers every action for every kind of probe it stands for.
-fn lower_all(
-    actions: &[Action],
-    environment: &mut Environment,
-    info: &dyn KernelInfo,
-    builder: &mut PlanBuilder,
-    diagnostics: &mut Vec<Diagnostic>,
-) -> (Vec<Program>, Vec<ProbePlan>) {
-    let mut programs = Vec::new();
-    let mut plans = Vec::new();
-    for action in actions {
-        // One program for each provider, unless it depends on the very probe or on its binary.
-        let mut shared: Vec<(ProgramKind, &str, Option<&Path>, usize)> = Vec::new();
-        let first_event = builder.events.len();
-        for expanded in &action.expanded {
-            let context = &expanded.context;
-            let binary = context.binary().map(|(path, _)| path);
-            let known = shared.iter().find(|(kind, provider, only_in, _)| {
-                (*kind, *provider) == (context.kind, context.provider) && (only_in.is_none() || *only_in == binary)
-            });
-            let index = match known {
-                Some((.., index)) => *index,
-                None => {
-                    let index = programs.len();
-                    builder.begin_program(first_event);
-                    let program = lower_one(action.probe, context, index, environment, info, builder, diagnostics);
-                    programs.push(program);
-                    if !context.depends.get() {
-                        let only_in = binary.filter(|_| context.depends_on_binary.get());
-                        shared.push((context.kind, context.provider, only_in, index));
-                    }
-                    index
-                }
-            };
-            plans.push(plan(expanded, index));
-        }
-    }
-    (programs, plans)
-}
-
-fn lower_one(
-    probe: &Probe,
-    context: &ProbeContext,
-    index: usize,
-    environment: &mut Environment,
-    info: &dyn KernelInfo,
-    builder: &mut PlanBuilder,
-    diagnostics: &mut Vec<Diagnostic>,
-) -> Program {
-    let symbol = symbol(&context.name, index);
-    let lowerer = Lowerer::new(environment, info, builder, context, index, diagnostics);
-    lowerer.program(symbol, probe.predicate.as_ref(), &probe.body)
-}
-
-/// What a program is called in the kernel: its probe's name, as far as C has letters for it, and a
-/// number. `fentry:bpf` finds it by that.
-fn symbol(probe: &str, index: usize) -> String {
-    const LONGEST: usize = 100;
-    let letters = probe.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' });
-    format!("{}_{}", letters.take(LONGEST).collect::<String>(), index + 1)
-}
-
-fn plan(expanded: &Expanded, program: usize) -> ProbePlan {
-    let attach: Attach = expanded.attach.clone();
-    ProbePlan { name: expanded.context.name.clone(), span: expanded.span, attach, program }
 }

@@ -2,7 +2,7 @@
 //! ends of a function (a kprobe session, Linux 6.10): it is attached in half the time.
 
 use crate::codegen::walk;
-use crate::ir::{Expr, Op, Program, Scalar, Slot, Stmt, Var};
+use crate::ir::{Expr, Helper, Op, Program, Scalar, Slot, Stmt, Var};
 use crate::kernel_info::KernelInfo;
 use crate::plan::{Attach, ProbePlan, ProgramKind};
 use crate::semantics::plan_builder::PlanBuilder;
@@ -32,10 +32,17 @@ pub fn join(programs: &mut Vec<Program>, probes: &mut [ProbePlan], builder: &mut
 /// The program at the returns of just those functions that `entry` is at the entries of. A single function
 /// stays a kprobe, which can be where ftrace cannot.
 fn partner(entry: usize, programs: &[Program], probes: &[ProbePlan]) -> Option<usize> {
-    let is_probe = |index: &usize| programs.get(*index).is_some_and(|program| program.kind == ProgramKind::Probe);
+    let is_probe = |index: &usize| {
+        programs.get(*index).is_some_and(|program| program.kind == ProgramKind::Probe && !has_names(program))
+    };
     let wanted = functions(entry, false, probes).filter(|functions| functions.len() > 1 && is_probe(&entry))?;
     let mut others = (0..programs.len()).filter(is_probe);
     others.find(|index| functions(*index, true, probes).is_some_and(|functions| functions == wanted))
+}
+
+/// Whether it tells its probes apart by their cookies: a session has one for both ends.
+fn has_names(program: &Program) -> bool {
+    walk::any(&program.body, &|expr| matches!(expr, Expr::Helper { id: Helper::GET_ATTACH_COOKIE, .. }))
 }
 
 /// The functions that a program's probes are all at the start (or the end) of, if that is all they are.

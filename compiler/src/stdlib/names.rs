@@ -2,7 +2,6 @@
 
 use syscalls::Sysno;
 
-use crate::ir::{Expr as Ir, Op, Scalar, Stmt};
 use crate::semantics::lower::{Lowered, Lowerer, Operand, text_literal};
 use crate::types::Type;
 
@@ -38,9 +37,6 @@ pub const ENTRIES: &[Entry] = &[
         ..Entry::BASE
     },
 ];
-
-/// Room for a name; the longest of them fits with its NUL.
-const ENTRY_SIZE: u32 = 32;
 
 /// Numbers from 0 and their names.
 struct Names {
@@ -168,39 +164,7 @@ fn named(lowerer: &mut Lowerer, call: &CallSite, names: &Names) -> Lowered<Opera
         }
     }
     let number = lowerer.register(operand)?;
-    let (table, offset) = lowerer.plan.constant(table(names));
-    let index = in_table(lowerer, number, (names.count)());
-    let by = Ir::binary(Op::Mul, index, Ir::int(i64::from(ENTRY_SIZE)));
-    let address = Ir::Offset { base: Box::new(Ir::MapValue { map: table, offset }), by: Box::new(by) };
-    let ty = Type::String { capacity: ENTRY_SIZE };
-    let slot = Ir::Slot(lowerer.slot_for(&ty));
-    lowerer.emit(Stmt::Copy { to: slot.clone(), from: address, size: ENTRY_SIZE, align: 8 });
-    Ok(Operand::memory(ty, slot, call.span))
-}
-
-/// The names one after the other, and behind them what stands for all other numbers.
-fn table(names: &Names) -> Vec<u8> {
-    let count = (names.count)();
-    let mut bytes = Vec::with_capacity((count as usize + 1) * ENTRY_SIZE as usize);
-    for number in 0..=count {
-        let text = if number < count { (names.name)(number) } else { None };
-        let mut entry = text.unwrap_or_else(|| names.unknown.to_string()).into_bytes();
-        entry.truncate(ENTRY_SIZE as usize - 1);
-        entry.resize(ENTRY_SIZE as usize, 0);
-        bytes.extend(entry);
-    }
-    bytes
-}
-
-/// An index that the verifier knows to be 0 to `count`, which stands for all others.
-fn in_table(lowerer: &mut Lowerer, number: Ir, count: u32) -> Ir {
-    let result = lowerer.new_var(Scalar::I64);
-    let number = lowerer.bind(Scalar::I64, Ir::Opaque(Box::new(number)));
-    let condition = Ir::binary(Op::ULt, number.clone(), Ir::int(i64::from(count)));
-    let then = vec![Stmt::Set(result, number)];
-    let otherwise = vec![Stmt::Set(result, Ir::int(i64::from(count)))];
-    lowerer.emit(Stmt::If { condition, then, otherwise });
-    Ir::Var(result)
+    Ok(lowerer.text_from_table((0..(names.count)()).map(names.name), names.unknown, number, call.span))
 }
 
 #[cfg(test)]
@@ -216,12 +180,5 @@ mod tests {
         assert_eq!(signal_text(33).as_deref(), Some("Unknown signal 33"));
         assert_eq!(signal_text(34).as_deref(), Some("Real-time signal 0"));
         assert_eq!(signal_text(65), None);
-    }
-
-    #[test]
-    fn every_system_call_fits_its_entry() {
-        let longest = Sysno::iter().map(|call| call.name().len()).max();
-        assert!(longest.is_some_and(|length| length < ENTRY_SIZE as usize));
-        assert_eq!(table(&SYSTEM_CALLS).len() as u32, ((SYSTEM_CALLS.count)() + 1) * ENTRY_SIZE);
     }
 }

@@ -6,9 +6,9 @@ use crate::diagnostics::Diagnostic;
 use crate::ir::{Conversion, Expr as Ir, Helper, Op, Scalar};
 use crate::plan::ProgramKind;
 use crate::semantics::arch::NATIVE;
-use crate::semantics::lower::{Lowered, Lowerer, Operand, Repr, text_literal};
+use crate::semantics::lower::{Lowered, Lowerer, Operand, Repr};
 use crate::semantics::nearest::nearest;
-use crate::semantics::probes::Arguments;
+use crate::semantics::probes::{Arguments, ProbeContext};
 use crate::types::{AddressSpace, StructField, StructType, Type};
 
 use super::pointers::pointer_to_instruction;
@@ -25,10 +25,7 @@ pub const ENTRIES: &[Entry] = &[
         documentation: "The full name of the probe that fired.",
         example: "tracepoint:syscalls:sys_enter_* { @[probe] = count(); }",
         mode: Mode::CompileTime,
-        lower: Lower::Value(|lowerer, call| {
-            lowerer.probe.depends.set(true);
-            Ok(text_literal(lowerer.probe.name.clone(), call.span))
-        }),
+        lower: Lower::Value(|lowerer, call| Ok(lowerer.text_of_probe(|probe| probe.name.clone(), call.span))),
         ..Entry::BASE
     },
     Entry {
@@ -139,9 +136,8 @@ fn args(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
 /// looked up when it is printed. A user function's name is known already.
 fn function(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
     if !matches!(lowerer.probe.provider, "kprobe" | "kretprobe") {
-        lowerer.probe.depends.set(true);
-        let name = lowerer.probe.name.rsplit(':').next().unwrap_or_default().to_string();
-        return Ok(text_literal(name, call.span));
+        let name = |probe: &ProbeContext| probe.name.rsplit(':').next().unwrap_or_default().to_owned();
+        return Ok(lowerer.text_of_probe(name, call.span));
     }
     // The helper gives 0 for probes that are not at a function's start (kernel/trace/bpf_trace.c).
     let start = lowerer.helper(Helper::GET_FUNC_IP, vec![Ir::Context]);

@@ -163,7 +163,7 @@ pub fn attach(
         Attach::Interval { period_ns } => interval::attach(target, *period_ns, surroundings),
         Attach::Profile { rate } => profile::attach(target, *rate, surroundings),
         Attach::Tracepoint { category, name } => tracepoint::attach(target, category, name, surroundings),
-        Attach::RawTracepoint { name } => raw_tracepoint::attach(target, name),
+        Attach::RawTracepoint { name } => raw_tracepoint::attach(target, name, surroundings),
         Attach::Software { event, period } => software::attach(target, *event, *period, surroundings),
         Attach::Hardware { event, period } => hardware::attach(target, *event, *period, surroundings),
         Attach::Kprobe { module, symbol, offset, returns } => {

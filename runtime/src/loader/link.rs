@@ -160,13 +160,14 @@ pub fn pin(link: BorrowedFd<'_>, path: &CStr) -> io::Result<()> {
     unsafe { bpf(bpf_cmd::BPF_OBJ_PIN, &mut attr) }.map(drop)
 }
 
-/// Runs `program` at a raw tracepoint.
-pub fn raw_tracepoint(program: BorrowedFd<'_>, name: &CStr) -> io::Result<OwnedFd> {
+/// Runs `program` at a raw tracepoint. Before Linux 6.10 a `cookie` other than 0 is refused.
+pub fn raw_tracepoint(program: BorrowedFd<'_>, name: &CStr, cookie: u64) -> io::Result<OwnedFd> {
     let mut attr = attribute();
     // SAFETY: all members of the union are plain integers; this one is for BPF_RAW_TRACEPOINT_OPEN.
     let open = unsafe { &mut attr.raw_tracepoint };
     open.name = name.as_ptr() as u64;
     open.prog_fd = program.as_raw_fd() as u32;
+    open.cookie = cookie;
     // SAFETY: the name is NUL-terminated and outlives the call.
     unsafe { bpf_descriptor(bpf_cmd::BPF_RAW_TRACEPOINT_OPEN, &mut attr) }
 }

@@ -19,6 +19,9 @@ use crate::text::reason;
 /// The initial PID namespace's inode (`PROC_PID_INIT_INO` in `linux/proc_ns.h`).
 const INITIAL_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
 
+/// The first Linux where raw tracepoints have attach cookies (`raw_tp_prog_func_proto` in `kernel/trace/bpf_trace.c`).
+const RAW_TRACEPOINT_COOKIES: (u32, u32) = (6, 10);
+
 impl KernelInfo for System {
     fn tracepoints(&self) -> Result<Arc<Vec<(String, String)>>, Unavailable> {
         self.tracefs().tracepoints()
@@ -80,6 +83,10 @@ impl KernelInfo for System {
 
     fn has_kprobe_sessions(&self) -> bool {
         *self.kprobe_sessions.get_or_init(|| feature::looks_for_kprobes(true))
+    }
+
+    fn has_raw_tracepoint_cookies(&self) -> bool {
+        self.release() >= RAW_TRACEPOINT_COOKIES
     }
 
     fn iterators(&self) -> Result<Arc<Vec<String>>, Unavailable> {

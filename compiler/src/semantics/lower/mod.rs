@@ -21,6 +21,7 @@ pub mod memory;
 mod operators;
 mod purity;
 mod statements;
+mod tables;
 mod tuples;
 mod typeinfo;
 mod usdt;
@@ -34,6 +35,7 @@ use crate::diagnostics::Diagnostic;
 use crate::ir::{self, Expr as Ir, Scalar, Slot, SlotInfo, Stmt, Var};
 use crate::kernel_info::KernelInfo;
 use crate::plan::ProgramKind;
+use crate::semantics::actions::Siblings;
 use crate::semantics::environment::Environment;
 use crate::semantics::plan_builder::PlanBuilder;
 use crate::semantics::probes::ProbeContext;
@@ -111,6 +113,8 @@ pub struct Lowerer<'a> {
     pub info: &'a dyn KernelInfo,
     pub plan: &'a mut PlanBuilder,
     pub probe: &'a ProbeContext,
+    /// The action's probes, if they share the program though they differ in their names.
+    pub siblings: Option<Siblings<'a>>,
     pub diagnostics: &'a mut Vec<Diagnostic>,
     pub scopes: Scopes,
     program: usize,
@@ -146,6 +150,7 @@ impl<'a> Lowerer<'a> {
             info,
             plan,
             probe,
+            siblings: None,
             diagnostics,
             scopes: Scopes::default(),
             program,

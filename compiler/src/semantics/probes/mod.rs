@@ -90,6 +90,8 @@ pub struct ProbeContext {
     /// Set when lowering used something that differs from probe to probe; otherwise all probes of
     /// an action share one program.
     pub depends: Cell<bool>,
+    /// Set when lowering used a text that is the probe's own, such as its name.
+    pub depends_on_name: Cell<bool>,
     /// Set when lowering used a type of the binary that the probe is in.
     pub depends_on_binary: Cell<bool>,
 }
@@ -163,6 +165,7 @@ impl ProbeContext {
             prints_to_file: false,
             needs_types: Cell::new(false),
             depends: Cell::new(false),
+            depends_on_name: Cell::new(false),
             depends_on_binary: Cell::new(false),
         }
     }
