@@ -48,7 +48,7 @@ test-vm:
 	@python3 tools/run-tests rust release vm
 
 bench: install
-	@tools/setup bench
+	@tools/setup bench vm
 	@tests/bench/run
 
 wheel: setup-python

@@ -33,16 +33,24 @@ class Bench:
         self.tool_cpus = os.sched_getaffinity(0) - {self.load_cpu} or {self.load_cpu}
         self.load_program = self.scratch / "load"
         source = Path(__file__).with_name("load.c")
-        subprocess.run(["cc", "-O2", "-o", self.load_program, source], check=True)
+        subprocess.run(["cc", "-O2", "-no-pie", "-o", self.load_program, source], check=True)
+        symbols = subprocess.run(["nm", self.load_program], check=True, capture_output=True, text=True).stdout
+        self.watched = re.search(r"^(\w+) \w bench_watched$", symbols, re.MULTILINE)[1]
 
     def repeat(self, full, quick):
         return quick if self.quick else full
 
     def command(self, tool, script):
-        """The command that runs a script; both tools take the same one."""
+        """The command that runs a script; both tools take the same one. In it, LOAD is the load's path, and WATCHED
+        the address of its variable."""
+        script = script.replace("LOAD", str(self.load_program)).replace("WATCHED", f"0x{self.watched}")
         if tool == OURS:
             return [str(self.binary), "run", "-e", script]
         return [PEER, "-e", script]
+
+    def load_each(self, cpu, milliseconds, kinds):
+        """The load's command that says what a call of each kind takes, as `each_of` reads it."""
+        return [str(self.load_program), str(cpu), str(milliseconds), "each", *kinds]
 
     def say(self, text):
         print(f"bench: {text}", flush=True)
@@ -73,6 +81,11 @@ class Bench:
         """The load, for some time. Returns how many calls it made."""
         command = [self.load_program, str(self.load_cpu), str(milliseconds), *kind]
         return int(subprocess.run(command, check=True, capture_output=True).stdout)
+
+
+def each_of(output):
+    """What a call of each kind takes, by the output of the load."""
+    return [float(figure) for figure in re.findall(r"^each: ([\d.]+)$", output, re.MULTILINE)]
 
 
 def stop(process):

@@ -6,6 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 
+# Of the time stamp counter where it counts instructions of a nanosecond each.
+COUNTED_KHZ = 1_000_000
+
+
 @dataclass(frozen=True)
 class Architecture:
     """A processor, and how qemu emulates a machine with it."""
@@ -28,20 +32,28 @@ class Architecture:
         """Whether this machine's own programs run in it."""
         return platform.machine() == self.name
 
-    def kernel_arguments(self):
+    def kernel_arguments(self, counts_instructions):
         """Quiet, quick, and with a clock that runs at the right speed."""
         arguments = f"{self.console} panic=-1 quiet nokaslr"
-        return f"{arguments} {_x86_arguments()}" if self is X86_64 else arguments
+        return f"{arguments} {_x86_arguments(counts_instructions)}" if self is X86_64 else arguments
 
 
-def _x86_arguments():
+def _x86_arguments(counts_instructions):
     arguments = "mitigations=off no_timer_check random.trust_cpu=on"
-    # The emulated time stamp counter is the host's. Left to measure it against an emulated timer, the guest
-    # errs badly on a busy host; Linux reports twice the frequency in MHz as bogomips.
-    cpus = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    if bogomips := re.search(r"^bogomips\s*: ([\d.]+)", cpus, re.MULTILINE):
-        arguments += f" tsc=reliable tsc_early_khz={int(float(bogomips[1]) * 500)}"
+    if khz := COUNTED_KHZ if counts_instructions else _time_stamp_khz():
+        arguments += f" tsc=reliable tsc_early_khz={khz}"
     return arguments
+
+
+def _time_stamp_khz():
+    """The frequency of the time stamp counter, if this machine tells.
+
+    The emulated one is the host's. Left to measure it against an emulated timer, the guest errs badly on a busy host.
+    """
+    cpus = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    # Linux reports twice the frequency in MHz.
+    bogomips = re.search(r"^bogomips\s*: ([\d.]+)", cpus, re.MULTILINE)
+    return int(float(bogomips[1]) * 500) if bogomips else None
 
 
 X86_64 = Architecture(

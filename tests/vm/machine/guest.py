@@ -25,25 +25,26 @@ class Broken(Exception):
     """The machine did not boot, or ended before its command did; the message has its console's end."""
 
 
-def run(kernel, command, folder, timeout, out, err, shared=()):
+def run(kernel, command, folder, timeout, out, err, shared=(), counts_instructions=False):
     """Runs a command (a list of words) in a folder; gives its exit status.
 
     Its output goes to the binary files `out` and `err` as it comes. `timeout` is in seconds and covers booting. In a
-    machine of another architecture, of this machine's files there are only the folder and those in `shared`.
+    machine of another architecture, of this machine's files there are only the folder and those in `shared`. In one that
+    counts instructions, a nanosecond of all clocks is an instruction executed: what is measured there is exact.
     """
     with tempfile.TemporaryDirectory(prefix="probebook-vm-") as scratch:
         scratch = Path(scratch)
         (scratch / "initramfs").write_bytes(initramfs.build(kernel, command, folder, shared))
         with _shared_files(scratch) as server:
             try:
-                return _boot(kernel, scratch, timeout, out, err)
+                return _boot(kernel, scratch, timeout, out, err, counts_instructions)
             finally:
                 server.terminate()
 
 
-def _boot(kernel, scratch, timeout, out, err):
+def _boot(kernel, scratch, timeout, out, err, counts_instructions):
     ports = {name: os.pipe() for name in ("out", "err")}
-    arguments = _qemu(kernel, scratch, {name: write for name, (_, write) in ports.items()})
+    arguments = _qemu(kernel, scratch, {name: write for name, (_, write) in ports.items()}, counts_instructions)
     writers = [write for _, write in ports.values()]
     log = (scratch / "qemu.log").open("wb")
     with log, subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=writers) as qemu:
@@ -64,7 +65,7 @@ def _boot(kernel, scratch, timeout, out, err):
     return int(status)
 
 
-def _qemu(kernel, scratch, descriptors):
+def _qemu(kernel, scratch, descriptors, counts_instructions):
     """The command line."""
     architecture = kernel.architecture
     program = shutil.which(architecture.emulator)
@@ -72,11 +73,13 @@ def _qemu(kernel, scratch, descriptors):
         raise Unavailable(f"{architecture.emulator} is missing (tools/setup vm)")
     arguments = [program, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", *architecture.board]
     arguments += ["-accel", "tcg", "-smp", str(CPUS)]
+    # 2⁰ ns for each instruction. While the processor idles, time passes as outside.
+    arguments += ["-icount", "shift=0"] if counts_instructions else []
     arguments += ["-m", str(MEMORY_MIB)]
     arguments += ["-object", f"memory-backend-memfd,id=memory,size={MEMORY_MIB}M,share=on"]
     arguments += ["-numa", "node,memdev=memory"]
     arguments += ["-kernel", kernel.image, "-initrd", scratch / "initramfs", "-append"]
-    arguments += [architecture.kernel_arguments()]
+    arguments += [architecture.kernel_arguments(counts_instructions)]
     arguments += ["-serial", f"file:{scratch}/console"]
     arguments += ["-chardev", f"socket,id=files,path={scratch}/files"]
     arguments += ["-device", "vhost-user-fs-pci,chardev=files,tag=host,queue-size=1024"]
