@@ -127,8 +127,8 @@ pub trait Resolve {
     fn user_symbol(&self, address: u64, pid: u32) -> String;
     /// The frames of a stack by its id in the session's stack map for `limit` frames.
     fn stack(&self, user: bool, limit: u32, build_ids: bool, id: i64, pid: u32) -> Arc<Vec<Frame>>;
-    /// The one id for all that stand for the same stack.
-    fn canonical_stack(&self, id: i64, _pid: u32) -> i64 {
+    /// The one id for all that stand for stacks with the same `limit` innermost frames.
+    fn canonical_stack(&self, id: i64, _pid: u32, _limit: u32) -> i64 {
         id
     }
     /// `strftime` of nanoseconds since boot by the plan's format.

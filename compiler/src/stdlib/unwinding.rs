@@ -16,7 +16,7 @@ use super::{CallSite, Entry, Lower};
 pub const ENTRIES: &[Entry] = &[Entry {
     name: "dw_ustack",
     signatures: &["ustack_t dw_ustack([StackMode mode, ][int limit])", "ustack_t dw_ustack"],
-    documentation: "The user stack, innermost frame first, by the unwinding tables (`.eh_frame`) of the program and its libraries: code without frame pointers has its frames too. The innermost 16 KiB of the stack are unwound. `len()` of it is not known in the probe. Unstable: `config = { unstable_dw_ustack=enable }` allows it without a warning. On x86-64.",
+    documentation: "The user stack, innermost frame first, by the unwinding tables (`.eh_frame`) of the program and its libraries: code without frame pointers has its frames too. The innermost 16 KiB of the stack are unwound. `len()` of it is not known in the probe. As a key, equal stacks are one wherever aggregates are printed; in the probe, where `len()` and `for` look at the map, one stack may be there under several keys. Unstable: `config = { unstable_dw_ustack=enable }` allows it without a warning. On x86-64.",
     example: "config = { unstable_dw_ustack=enable } profile:hz:99 { @[dw_ustack] = count(); }",
     kernel: Some("5.15, but for probes in user programs"),
     arguments: (0, Some(2)),

@@ -6,6 +6,7 @@ use std::io;
 use probebook_compiler::plan::UserMap;
 use probebook_compiler::types::{StackMode, Type};
 
+use super::places::{CanonicalKey, places};
 use super::{LiveMap, MapError};
 use crate::decode::{decode, decode_aggregate};
 use crate::loader::map_io::Contents;
@@ -42,38 +43,17 @@ fn keyed_entries(
     let (copies, stride) = map.copies();
     let keys = keys.chunks_exact(map.plan().key_size.max(1) as usize);
     let values = values.chunks_exact((copies * stride).max(1));
-    let stacks = stack_offsets(key);
+    let canonical = CanonicalKey::new(key);
     // Only aggregates of several entries are one aggregate.
-    if stacks.is_empty() || !matches!(user.value, Type::Aggregate(_)) {
+    if canonical.is_identity() || !matches!(user.value, Type::Aggregate(_)) {
         let entries = keys.zip(values).map(|(k, v)| (decode(key, k, resolve), decode_value(map, user, &[v], resolve)));
         return Ok(entries.collect());
     }
-    // Stacks that were unwound here may have several numbers.
     let mut same: BTreeMap<Vec<u8>, Vec<&[u8]>> = BTreeMap::new();
     for (key, value) in keys.zip(values) {
-        same.entry(canonical(key, &stacks, resolve)).or_default().push(value);
+        same.entry(canonical.of(key, resolve)).or_default().push(value);
     }
     Ok(same.iter().map(|(k, v)| (decode(key, k, resolve), decode_value(map, user, v, resolve))).collect())
-}
-
-/// The key with each stack's number replaced by the one that stands for all of the same stack.
-fn canonical(key: &[u8], stacks: &[usize], resolve: &dyn Resolve) -> Vec<u8> {
-    let mut key = key.to_vec();
-    for offset in stacks {
-        let Some(stack) = key.get_mut(*offset..) else { continue };
-        let word = |at: usize| stack.get(at..).and_then(|bytes| bytes.first_chunk::<8>()).copied();
-        let (Some(id), Some(pid)) = (word(0).map(i64::from_ne_bytes), word(8).map(u64::from_ne_bytes)) else {
-            continue;
-        };
-        // The number of the process is the lower half.
-        let id = resolve.canonical_stack(id, pid as u32);
-        stack.iter_mut().zip(id.to_ne_bytes()).for_each(|(to, byte)| *to = byte);
-    }
-    key
-}
-
-fn stack_offsets(ty: &Type) -> Vec<usize> {
-    places(ty, &|ty| if matches!(ty, Type::Stack { user: true, .. }) { vec![0] } else { Vec::new() })
 }
 
 /// `None` if the map has not been assigned since it was made or cleared.
@@ -87,9 +67,23 @@ fn scalar_entry(map: &LiveMap, user: &UserMap, resolve: &dyn Resolve) -> Result<
 pub fn entry(map: &LiveMap, key: &[u8], resolve: &dyn Resolve) -> Result<(Value, Value), MapError> {
     let Some(user) = map.user() else { return Err(MapError::Unknown(map.name())) };
     let shown = user.key.as_ref().map_or(Value::Null, |ty| decode(ty, key, resolve));
-    let found = map.io().lookup(key).map_err(|source| access(map, source))?;
-    let value = found.map_or_else(|| Value::zero(&user.value), |bytes| decode_value(map, user, &[&bytes], resolve));
+    let found = values_of(map, user, key, resolve).map_err(|source| access(map, source))?;
+    let found: Vec<&[u8]> = found.iter().map(Vec::as_slice).collect();
+    let value = if found.is_empty() { Value::zero(&user.value) } else { decode_value(map, user, &found, resolve) };
     Ok((shown, value))
+}
+
+/// What lies under a key, and under all that are the same stack if that is one aggregate.
+fn values_of(map: &LiveMap, user: &UserMap, key: &[u8], resolve: &dyn Resolve) -> io::Result<Vec<Vec<u8>>> {
+    let canonical = user.key.as_ref().map(CanonicalKey::new).filter(|canonical| canonical.has_unwound(key));
+    let Some(canonical) = canonical.filter(|_| matches!(user.value, Type::Aggregate(_))) else {
+        return Ok(map.io().lookup(key)?.into_iter().collect());
+    };
+    let Contents { keys, values, .. } = map.io().read_all()?;
+    let (copies, stride) = map.copies();
+    let wanted = canonical.of(key, resolve);
+    let entries = keys.chunks_exact(key.len().max(1)).zip(values.chunks_exact((copies * stride).max(1)));
+    Ok(entries.filter(|(key, _)| canonical.of(key, resolve) == wanted).map(|(_, value)| value.to_vec()).collect())
 }
 
 /// A value with all its copies; those of several entries are one aggregate.
@@ -186,12 +180,10 @@ pub fn stack_ids(map: &LiveMap, kind: (bool, u32, bool)) -> io::Result<BTreeSet<
     let mut ids = BTreeSet::new();
     let Some(user) = map.user() else { return Ok(ids) };
     let of_kind = |ty: &Type| match ty {
-        Type::Stack { user, mode, limit } => {
-            ((*user, *limit, *mode == StackMode::BuildId) == kind).then_some(0).into_iter().collect()
-        }
-        _ => Vec::new(),
+        Type::Stack { user, mode, limit } => ((*user, *limit, *mode == StackMode::BuildId) == kind).then_some(()),
+        _ => None,
     };
-    let offsets = |ty: &Type| places(ty, &of_kind);
+    let offsets = |ty: &Type| places(ty, &of_kind).into_iter().map(|(offset, ())| offset).collect();
     let mut note = |bytes: &[u8]| {
         let id = bytes.first_chunk().map(|bytes| i64::from_ne_bytes(*bytes));
         ids.extend(id.and_then(|id| u32::try_from(id).ok()));
@@ -235,26 +227,8 @@ fn collect(elements: &[u8], size: usize, offsets: &[usize], note: &mut dyn FnMut
 /// Where in a value of this type the numbers of processes lie: see `STACK_KEY_SIZE` and
 /// `Type::UserSymbol`, both of which keep one behind their first eight bytes.
 fn process_offsets(ty: &Type) -> Vec<usize> {
-    places(ty, &|ty| match ty {
-        Type::Stack { user: true, .. } | Type::UserSymbol => vec![8],
-        _ => Vec::new(),
-    })
-}
-
-/// Where in a value of this type that lies which `of` finds in types that are no tuples.
-fn places(ty: &Type, of: &dyn Fn(&Type) -> Vec<usize>) -> Vec<usize> {
-    let within = |types: &mut dyn Iterator<Item = &Type>| {
-        let bases = ty.element_offsets();
-        types
-            .zip(bases)
-            .flat_map(|(ty, base)| places(ty, of).into_iter().map(move |offset| offset + base as usize))
-            .collect()
-    };
-    match ty {
-        Type::Tuple(elements) => within(&mut elements.iter()),
-        Type::Record(fields) => within(&mut fields.iter().map(|(_, ty)| ty)),
-        other => of(other),
-    }
+    let found = places(ty, &|ty| matches!(ty, Type::Stack { user: true, .. } | Type::UserSymbol).then_some(()));
+    found.into_iter().map(|(offset, ())| offset + 8).collect()
 }
 
 fn access(map: &LiveMap, source: io::Error) -> MapError {

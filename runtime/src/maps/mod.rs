@@ -4,6 +4,7 @@ mod c_data;
 mod contents;
 mod live;
 pub mod memory;
+mod places;
 mod table;
 
 use std::io;

@@ -141,8 +141,8 @@ impl Resolve for Resolver<'_> {
         self.symbols.stack(self.maps, stacks::StackKey { user, limit, build_ids, id, pid, show: self.formats.show })
     }
 
-    fn canonical_stack(&self, id: i64, pid: u32) -> i64 {
-        self.symbols.unwound.canonical(id, pid)
+    fn canonical_stack(&self, id: i64, pid: u32, limit: u32) -> i64 {
+        self.symbols.unwound.canonical(id, pid, limit)
     }
 
     fn time(&self, nanoseconds: u64, format: u32) -> String {

@@ -15,8 +15,8 @@ pub(super) struct UnwoundStacks {
 #[derive(Default)]
 struct Stacks {
     by_id: HashMap<(i64, u32), Arc<[u64]>>,
-    /// The first number that stood for a stack.
-    first: HashMap<(u32, Arc<[u64]>), i64>,
+    /// The number that stands for a process's stack, or for as much of it as was asked for.
+    canonical: HashMap<(u32, Arc<[u64]>), i64>,
 }
 
 impl UnwoundStacks {
@@ -25,20 +25,23 @@ impl UnwoundStacks {
         if stacks.by_id.len() >= CAPACITY {
             *stacks = Stacks::default();
         }
-        let addresses: Arc<[u64]> = addresses.into();
-        stacks.first.entry((pid, Arc::clone(&addresses))).or_insert(id);
-        stacks.by_id.insert((id, pid), addresses);
+        stacks.by_id.insert((id, pid), addresses.into());
     }
 
     pub fn get(&self, id: i64, pid: u32) -> Option<Arc<[u64]>> {
         self.stacks.lock().unwrap_or_else(PoisonError::into_inner).by_id.get(&(id, pid)).cloned()
     }
 
-    /// The one number for all that stand for the same stack.
-    pub fn canonical(&self, id: i64, pid: u32) -> i64 {
-        let stacks = self.stacks.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(addresses) = stacks.by_id.get(&(id, pid)) else { return id };
-        stacks.first.get(&(pid, Arc::clone(addresses))).copied().unwrap_or(id)
+    /// The one number for all stacks whose innermost `limit` frames are the same.
+    pub fn canonical(&self, id: i64, pid: u32, limit: u32) -> i64 {
+        let mut stacks = self.stacks.lock().unwrap_or_else(PoisonError::into_inner);
+        let Stacks { by_id, canonical } = &mut *stacks;
+        let Some(addresses) = by_id.get(&(id, pid)) else { return id };
+        let shown = match addresses.get(..limit as usize) {
+            Some(innermost) if innermost.len() < addresses.len() => innermost.into(),
+            _ => Arc::clone(addresses),
+        };
+        *canonical.entry((pid, shown)).or_insert(id)
     }
 }
 
@@ -52,8 +55,17 @@ mod tests {
         stacks.put(5, 1, vec![10, 20]);
         stacks.put(6, 1, vec![10, 20]);
         stacks.put(7, 2, vec![10, 20]);
-        assert_eq!([5, 6, 9].map(|id| stacks.canonical(id, 1)), [5, 5, 9]);
-        assert_eq!(stacks.canonical(7, 2), 7, "another process");
+        assert_eq!([5, 6, 9].map(|id| stacks.canonical(id, 1, 127)), [5, 5, 9]);
+        assert_eq!(stacks.canonical(7, 2, 127), 7, "another process");
         assert_eq!(stacks.get(6, 1).as_deref(), Some([10, 20].as_slice()));
+    }
+
+    #[test]
+    fn stacks_that_differ_beyond_the_limit_are_equal() {
+        let stacks = UnwoundStacks::default();
+        stacks.put(5, 1, vec![10, 20, 30]);
+        stacks.put(6, 1, vec![10, 20, 40]);
+        assert_eq!([5, 6].map(|id| stacks.canonical(id, 1, 2)), [5, 5]);
+        assert_eq!([5, 6].map(|id| stacks.canonical(id, 1, 3)), [5, 6]);
     }
 }
