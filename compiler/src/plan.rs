@@ -48,6 +48,8 @@ pub struct ProgramPlan {
     /// The ELF section that holds it.
     pub section: String,
     pub kind: ProgramKind,
+    /// It calls `override()`, which few functions of the kernel allow.
+    pub overrides: bool,
 }
 
 /// How the kernel types a program.

@@ -9,9 +9,9 @@ use inkwell::values::FunctionValue;
 
 use super::debug::DebugInfo;
 use super::function::Function;
-use super::{CodegenError, Cpu, Result, capture};
+use super::{CodegenError, Cpu, Result, capture, walk};
 use crate::diagnostics::Sources;
-use crate::ir::{self, Program, Scalar};
+use crate::ir::{self, Expr, Helper, Program, Scalar};
 use crate::plan::{ProgramKind, ProgramPlan};
 
 /// LLVM's types for the scalars.
@@ -109,7 +109,9 @@ impl<'ctx, 'a> Unit<'ctx, 'a> {
         let captures = capture::analyse(program);
         Function::program(self, program, index, &captures, function)?;
         let symbol = program.symbol.clone();
-        Ok(ProgramPlan { code: symbol.clone(), symbol, object: 0, section, kind: program.kind })
+        let overrides =
+            walk::any(&program.body, &|expr| matches!(expr, Expr::Helper { id: Helper::OVERRIDE_RETURN, .. }));
+        Ok(ProgramPlan { code: symbol.clone(), symbol, object: 0, section, kind: program.kind, overrides })
     }
 
     /// The functions that programs call: all are declared first, for they may call each other.

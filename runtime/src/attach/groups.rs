@@ -169,7 +169,7 @@ mod tests {
         };
         let programs = probes.iter().map(|(program, ..)| program + 1).max().unwrap_or(0);
         let (symbol, code, section) = Default::default();
-        let program = ProgramPlan { symbol, object: 0, code, section, kind: ProgramKind::Probe };
+        let program = ProgramPlan { symbol, object: 0, code, section, kind: ProgramKind::Probe, overrides: false };
         Plan { probes: probes.iter().map(probe).collect(), programs: vec![program; programs], ..Plan::default() }
     }
 

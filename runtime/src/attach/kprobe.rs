@@ -59,7 +59,7 @@ pub fn attach(
         Err(Reason::System { source, .. }) => {
             let addresses = around.system.kallsyms().addresses(symbol, module);
             if source.raw_os_error() != Some(libc::EADDRNOTAVAIL) || addresses.len() < 2 {
-                return Err(explain(source, &function));
+                return Err(explain(source, &function, target.overrides));
             }
             addresses.iter().map(|start| at(None, start.saturating_add(offset))).collect()
         }
@@ -85,7 +85,7 @@ fn check_offset(function: &Function<'_>, around: &Surroundings<'_>) -> Result<()
 }
 
 /// What `perf_event_open` means by its error numbers (`kernel/trace/trace_kprobe.c`, `kernel/kprobes.c`).
-pub fn explain(error: io::Error, function: &Function<'_>) -> Reason {
+pub fn explain(error: io::Error, function: &Function<'_>, overrides: bool) -> Reason {
     let symbol = if function.symbol.is_empty() { "this address" } else { function.symbol };
     let meaning = match error.raw_os_error() {
         Some(libc::ENOENT | libc::ESRCH) => {
@@ -93,9 +93,11 @@ pub fn explain(error: io::Error, function: &Function<'_>) -> Reason {
         }
         Some(libc::EINVAL) if !function.offset.is_multiple_of(INSTRUCTION_ALIGNMENT) => INSIDE_INSTRUCTION.into(),
         Some(libc::EINVAL) => {
+            let no_errors = ", or no errors, which override() needs (its /sys/kernel/debug/error_injection/list has \
+                             functions that take them)";
+            let no_errors = if overrides { no_errors } else { "" };
             format!(
-                "{symbol} is not traceable: the kernel allows no probes there (notrace, or its kprobes/blacklist), or, if the \
-                 action calls override(), no errors (its /sys/kernel/debug/error_injection/list has functions that take them)"
+                "{symbol} is not traceable: the kernel allows no probes there (notrace, or its kprobes/blacklist){no_errors}"
             )
         }
         Some(libc::EADDRNOTAVAIL) => {
@@ -105,4 +107,17 @@ pub fn explain(error: io::Error, function: &Function<'_>) -> Reason {
         _ => return Reason::of(error, "attaching to the kernel function"),
     };
     Reason::Missing(meaning)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_actions_that_override_are_told_of_errors() {
+        let function = Function { module: None, symbol: "vfs_read", offset: 0, returns: false };
+        let told = |overrides| explain(io::Error::from_raw_os_error(libc::EINVAL), &function, overrides).to_string();
+        assert!(told(true).contains("no errors, which override() needs"));
+        assert!(!told(false).contains("override"), "{}", told(false));
+    }
 }

@@ -44,17 +44,17 @@ fn together(probes: &[Probe<'_>], exits: &[Probe<'_>], target: Target<'_>) -> Ve
         outcomes.extend(together(second, second_exits, target));
         return outcomes;
     }
-    probes.iter().chain(exits).map(|(_, probe)| Err(failure(probe, &error))).collect()
+    probes.iter().chain(exits).map(|(_, probe)| Err(failure(probe, &error, target.overrides))).collect()
 }
 
 fn is_about_one(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH | libc::EINVAL))
 }
 
-fn failure(probe: &ProbePlan, error: &io::Error) -> AttachError {
+fn failure(probe: &ProbePlan, error: &io::Error, overrides: bool) -> AttachError {
     let error = error.raw_os_error().map_or_else(|| io::Error::from(error.kind()), io::Error::from_raw_os_error);
     let reason = match Function::of(&probe.attach) {
-        Some(function) => kprobe::explain(error, &function),
+        Some(function) => kprobe::explain(error, &function, overrides),
         None => Reason::of(error, "attaching to kernel functions"),
     };
     AttachError { probe: probe.name.clone(), span: probe.span, reason }

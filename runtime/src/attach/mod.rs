@@ -97,6 +97,8 @@ pub struct Target<'a> {
     pub cookie: u64,
     /// What kind of link the program was loaded for.
     pub linking: Linking,
+    /// It calls `override()`.
+    pub overrides: bool,
 }
 
 /// A probe could not be attached.

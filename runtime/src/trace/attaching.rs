@@ -27,9 +27,15 @@ impl Trace {
         let surroundings = Surroundings { system: &shared.system, pid: self.pid(), mechanisms: self.parts.mechanisms };
         for group in groups::in_order(&self.plan, &self.parts.linking) {
             let Some(program) = self.parts.programs.get(group.program) else { continue };
-            let Some(kind) = self.plan.programs.get(group.program).map(|program| program.kind) else { continue };
+            let Some(planned) = self.plan.programs.get(group.program) else { continue };
             let linking = self.parts.linking.get(group.program).copied().unwrap_or_default();
-            let target = attach::Target { program: program.as_fd(), kind, cookie: 0, linking };
+            let target = attach::Target {
+                program: program.as_fd(),
+                kind: planned.kind,
+                cookie: 0,
+                linking,
+                overrides: planned.overrides,
+            };
             let probes = group.probes.iter().filter_map(|index| Some((*index, self.plan.probes.get(*index)?)));
             for result in groups::attach_group(&probes.collect::<Vec<_>>(), target, &surroundings) {
                 match result {
