@@ -37,6 +37,8 @@ pub struct Mark {
     losses: usize,
     time_formats: usize,
     cgroup_filters: usize,
+    kernel_functions: usize,
+    constants: usize,
     repeated: usize,
 }
 
@@ -49,6 +51,8 @@ impl PlanBuilder {
             losses: self.losses.len(),
             time_formats: self.time_formats.len(),
             cgroup_filters: self.cgroup_filters.len(),
+            kernel_functions: self.kernel_functions.len(),
+            constants: self.constants.len(),
             repeated: self.repeated,
         }
     }
@@ -60,6 +64,9 @@ impl PlanBuilder {
         self.losses.truncate(mark.losses);
         self.time_formats.truncate(mark.time_formats);
         self.cgroup_filters.truncate(mark.cgroup_filters);
+        self.kernel_functions.truncate(mark.kernel_functions);
+        self.constants.truncate(mark.constants);
+        self.constant_offsets.retain(|_, offset| (*offset as usize) < mark.constants);
         self.repeated = mark.repeated;
     }
 
@@ -242,5 +249,25 @@ fn index_of(list: &mut Vec<String>, text: &str) -> u32 {
             list.push(text.to_string());
             list.len() as u32 - 1
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn constants_of_what_was_lowered_for_its_type_are_forgotten() {
+        let mut plan = PlanBuilder::default();
+        plan.constant(b"kept".to_vec());
+        let mark = plan.mark();
+        plan.constant(b"unevaluated".to_vec());
+        plan.kernel_function("bpf_rcu_read_lock");
+        plan.roll_back(mark);
+        let (_, offset) = plan.constant(b"next".to_vec());
+        assert_eq!(offset, 8);
+        let (_, offset) = plan.constant(b"unevaluated".to_vec());
+        assert_eq!(offset, 16);
+        assert!(plan.kernel_functions.is_empty());
     }
 }
