@@ -35,14 +35,13 @@ impl Lowerer<'_> {
         let index = self.new_var(Scalar::I64);
         self.emit(Stmt::Range { index, start: Ir::int(0), end: Ir::int(MOST_TURNS), body: inner });
         result?;
-        self.tell_if_cut_off(turns, span)
+        self.tell_if_cut_off(Ir::binary(Op::SLe, Ir::int(MOST_TURNS), Ir::Var(turns)), span)
     }
 
-    /// A `while` that was stopped says so.
-    fn tell_if_cut_off(&mut self, turns: Var, span: Span) -> Lowered<()> {
+    /// A loop that was stopped says so.
+    fn tell_if_cut_off(&mut self, condition: Ir, span: Span) -> Lowered<()> {
         let message = format!("The loop was stopped after {MOST_TURNS} turns.");
         let (then, sent) = self.nested(|this| this.tell_failure(message, span));
-        let condition = Ir::binary(Op::SLe, Ir::int(MOST_TURNS), Ir::Var(turns));
         self.emit(Stmt::If { condition, then, otherwise: vec![] });
         sent
     }
@@ -77,13 +76,32 @@ impl Lowerer<'_> {
     }
 
     fn for_range(&mut self, id: NodeId, variable: &Ident, (start, end): (&Expr, &Expr), body: &Block) -> Lowered<()> {
+        let span = start.span.to(end.span);
         let start = self.range_bound(start)?;
         let end = self.range_bound(end)?;
         let index = self.new_var(Scalar::I64);
         let element = Operand::scalar(Type::I64, Ir::Var(index), variable.span);
-        let (body, result) = self.loop_body(id, variable, element, body);
+        let (mut body, result) = self.loop_body(id, variable, element, body);
+        let cut_off = may_be_cut_off(&start, &end).then(|| self.is_cut_off(&start, &end, index, &mut body));
         self.emit(Stmt::Range { index, start, end, body });
-        result
+        result?;
+        cut_off.map_or(Ok(()), |condition| self.tell_if_cut_off(condition, span))
+    }
+
+    /// Whether a range ended before its end, for after the loop.
+    fn is_cut_off(&mut self, start: &Ir, end: &Ir, index: Var, body: &mut Vec<Stmt>) -> Ir {
+        let turns = Ir::binary(Op::Sub, end.clone(), start.clone());
+        let too_many = Ir::binary(Op::ULt, Ir::int(MOST_TURNS), turns).bool_to_int();
+        let forward = Ir::binary(Op::SLt, start.clone(), end.clone()).bool_to_int();
+        let mut cut_off = Ir::binary(Op::And, too_many, forward);
+        if breaks(body) {
+            let last = self.new_var(Scalar::I64);
+            self.emit(Stmt::Set(last, start.clone()));
+            body.insert(0, Stmt::Set(last, Ir::Var(index)));
+            let end = Ir::binary(Op::Add, start.clone(), Ir::int(MOST_TURNS - 1));
+            cut_off = Ir::binary(Op::And, cut_off, Ir::binary(Op::Eq, Ir::Var(last), end).bool_to_int());
+        }
+        cut_off.is_nonzero()
     }
 
     /// Evaluated once, before the loop.
@@ -197,4 +215,23 @@ impl Lowerer<'_> {
         }
         Err(self.error("outside-loop", span, format!("{what} outside of a loop")))
     }
+}
+
+/// Whether a range may have more numbers than the kernel turns a loop.
+fn may_be_cut_off(start: &Ir, end: &Ir) -> bool {
+    match (start, end) {
+        (Ir::Const { value: start, .. }, Ir::Const { value: end, .. }) => {
+            start < end && start.abs_diff(*end) > MOST_TURNS as u64
+        }
+        _ => true,
+    }
+}
+
+/// Whether a loop may be left by `break`.
+fn breaks(body: &[Stmt]) -> bool {
+    body.iter().any(|stmt| match stmt {
+        Stmt::Break => true,
+        Stmt::If { then, otherwise, .. } => breaks(then) || breaks(otherwise),
+        _ => false,
+    })
 }
