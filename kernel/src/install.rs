@@ -3,9 +3,9 @@
 //! Where that is: <https://docs.jupyter.org/en/latest/use/jupyter-directories.html>
 
 use std::ffi::OsString;
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs::{self, DirBuilder, OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use probebook_runtime::text::reason;
@@ -52,6 +52,17 @@ pub enum InstallError {
     /// The template that was compiled in is not JSON.
     #[error("the kernelspec template is broken: {0}")]
     Template(#[from] serde_json::Error),
+    /// Whoever owns the directory decides what is run as those who open notebooks.
+    #[error(
+        "{} belongs to another user (uid {owner}), who could change what is started: install as that user, remove it \
+         first, or choose a folder of your own with --prefix, or --user", path.display()
+    )]
+    Foreign {
+        /// The kernel's own directory.
+        path: PathBuf,
+        /// Whose it is.
+        owner: u32,
+    },
     /// A file could not be written.
     #[error("cannot write {}: {}; choose a folder of your own with --prefix, or --user", path.display(), reason(.source))]
     Write {
@@ -120,6 +131,7 @@ fn install_in(data_directory: &Path, executable: &Path) -> Result<PathBuf, Insta
     let directory = data_directory.join("kernels").join(KERNEL_NAME);
     let made = DirBuilder::new().recursive(true).mode(0o755).create(&directory);
     made.map_err(|source| InstallError::Write { path: directory.clone(), source })?;
+    guard(&directory)?;
     for (name, content) in LOGOS {
         write(&directory.join(name), content)?;
     }
@@ -127,6 +139,20 @@ fn install_in(data_directory: &Path, executable: &Path) -> Result<PathBuf, Insta
     let spec = kernelspec(executable)?;
     write(&directory.join("kernel.json"), spec.as_bytes())?;
     Ok(directory)
+}
+
+/// Lets nobody else put files into a directory that was there already.
+fn guard(directory: &Path) -> Result<(), InstallError> {
+    let failed = |source| InstallError::Write { path: directory.to_owned(), source };
+    let found = fs::metadata(directory).map_err(failed)?;
+    if found.uid() != 0 && found.uid() != nix::unistd::geteuid().as_raw() {
+        return Err(InstallError::Foreign { path: directory.to_owned(), owner: found.uid() });
+    }
+    let mode = found.permissions().mode();
+    match mode & 0o022 {
+        0 => Ok(()),
+        _ => fs::set_permissions(directory, Permissions::from_mode(mode & !0o022)).map_err(failed),
+    }
 }
 
 /// The kernelspec that starts this very program, whatever `PATH` is when a notebook is opened.
@@ -219,15 +245,26 @@ mod tests {
 
     #[test]
     fn nobody_else_may_change_what_is_started() {
-        use std::os::unix::fs::PermissionsExt;
         let data = tempfile::tempdir().unwrap();
         let written = install_in(data.path(), Path::new("/opt/bin/probebook")).unwrap();
         let spec = written.join("kernel.json");
-        fs::set_permissions(&spec, fs::Permissions::from_mode(0o666)).unwrap();
+        fs::set_permissions(&spec, Permissions::from_mode(0o666)).unwrap();
+        fs::set_permissions(&written, Permissions::from_mode(0o777)).unwrap();
         install_in(data.path(), Path::new("/opt/bin/probebook")).unwrap();
         for path in [&spec, &written.join("logo-svg.svg"), &written] {
             assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o022, 0, "{}", path.display());
         }
+    }
+
+    #[test]
+    fn a_directory_of_somebody_else_is_refused() {
+        let data = tempfile::tempdir().unwrap();
+        let written = install_in(data.path(), Path::new("/opt/bin/probebook")).unwrap();
+        if let Err(error) = std::os::unix::fs::chown(&written, Some(1234), None) {
+            return println!("skipped: directories cannot be given away: {error}");
+        }
+        let error = install_in(data.path(), Path::new("/opt/bin/probebook")).unwrap_err();
+        assert!(error.to_string().contains("belongs to another user (uid 1234)"), "{error}");
     }
 
     #[test]
