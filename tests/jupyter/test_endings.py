@@ -6,6 +6,8 @@ import time
 
 import pytest
 
+from client import Client
+
 
 def wait_until(condition, seconds=10):
     deadline = time.monotonic() + seconds
@@ -91,3 +93,25 @@ def test_a_loop_of_200_000_events_arrives_complete(fresh, probe):
     assert cell.status == "ok"
     assert cell.stream("stderr") == ""
     assert cell.stream().splitlines() == [str(i) for i in range(200_000)]
+
+
+def test_an_interrupt_ends_a_translation_that_never_ends(tmp_path):
+    compiler = tmp_path / "clang"
+    begun = tmp_path / "begun"
+    compiler.write_text(f"#!/bin/sh\necho > {begun}\nexec sleep 60\n")
+    compiler.chmod(0o755)
+    source = tmp_path / "one.bpf.c"
+    source.write_text("int one(void) { return 1; }\n")
+    client = Client.start(environment={**os.environ, "CLANG": str(compiler)})
+    try:
+        # Reading comes first, by libclang.
+        msg_id = client.execute(f'import "{source}"; begin {{ print(one()); }}')
+        client.wait_for_input(msg_id)
+        if not wait_until(begun.exists, 5):
+            pytest.skip("no libclang here")
+        client.interrupt()
+        run = client.finish(msg_id, timeout=5)
+        assert run.content["ename"] == "interrupted"
+        assert client.run("begin { print(1); }").stream() == "1\n"
+    finally:
+        client.stop()

@@ -139,7 +139,10 @@ impl Notebook {
             }
             other => other,
         };
-        result.map_err(|diagnostics| errors::report(&diagnostics, sources))
+        result.map_err(|diagnostics| match self.was_interrupted() {
+            true => errors::plain("interrupted", "the cell was interrupted while it was compiled"),
+            false => errors::report(&diagnostics, sources),
+        })
     }
 
     /// Those of the session's maps that a plan wants with other types, and may.

@@ -78,7 +78,9 @@ impl Notebook {
     }
 
     pub(super) fn leave(&self) {
-        *self.foreground() = Foreground::default();
+        let mut foreground = self.foreground();
+        *foreground = Foreground::default();
+        self.session.system().give_up_compiling(false);
     }
 
     /// Whether the stop button was pressed while no trace ran.
@@ -260,8 +262,9 @@ impl Interpreter for Notebook {
     fn interrupt(&self) {
         let mut foreground = self.foreground();
         foreground.interrupted = true;
-        if let Some(trace) = &foreground.trace {
-            trace.interrupt();
+        match &foreground.trace {
+            Some(trace) => trace.interrupt(),
+            None => self.session.system().give_up_compiling(true),
         }
     }
 

@@ -6,24 +6,79 @@ mod libclang;
 mod translate;
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
 
 use probebook_compiler::c_compiler::{CCompiler, CDeclarations, CUnit};
 use probebook_compiler::kernel_info::Unavailable;
 
+use crate::text::reason;
+
+/// How often one looks whether libclang is still waited for.
+const TICK: Duration = Duration::from_millis(20);
+
 /// The C compiler of this machine.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Clang;
+#[derive(Clone, Debug, Default)]
+pub struct Clang {
+    given_up: GivenUp,
+}
+
+/// Whether what is being compiled is wanted no more.
+#[derive(Clone, Debug, Default)]
+pub struct GivenUp(Arc<AtomicBool>);
+
+impl GivenUp {
+    pub fn set(&self, given_up: bool) {
+        self.0.store(given_up, Ordering::Release);
+    }
+
+    fn check(&self) -> Result<(), Unavailable> {
+        match self.0.load(Ordering::Acquire) {
+            true => Err(Unavailable { reason: "it was interrupted".to_owned(), remedy: None }),
+            false => Ok(()),
+        }
+    }
+}
+
+impl Clang {
+    /// Set, it ends what clang is doing.
+    pub fn given_up(&self) -> &GivenUp {
+        &self.given_up
+    }
+}
 
 impl CCompiler for Clang {
+    /// libclang cannot be stopped: if it is given up, it is left to itself on a thread of its own.
     fn read(&self, unit: &CUnit) -> Result<CDeclarations, Unavailable> {
-        libclang::load()?;
-        let parsed = libclang::Parsed::parse(unit, &flags::of(unit))?;
-        Ok(declarations::of(&parsed))
+        let unit = unit.clone();
+        let (sender, receiver) = mpsc::channel();
+        let reader = thread::Builder::new().name("libclang".into()).spawn(move || {
+            // Nobody may wait for it any more.
+            let _ = sender.send(read(&unit));
+        });
+        let failed = |reason: String| Unavailable { reason, remedy: None };
+        reader.map_err(|error| failed(format!("there is no thread for libclang: {}", reason(&error))))?;
+        loop {
+            match receiver.recv_timeout(TICK) {
+                Ok(declarations) => return declarations,
+                Err(RecvTimeoutError::Timeout) => self.given_up.check()?,
+                Err(RecvTimeoutError::Disconnected) => return Err(failed("libclang failed".to_owned())),
+            }
+        }
     }
 
     fn translate(&self, unit: &CUnit, path: &Path) -> Result<Result<Vec<u8>, String>, Unavailable> {
-        translate::translate(unit, &flags::of(unit), path)
+        translate::translate(unit, &flags::of(unit), path, &self.given_up)
     }
+}
+
+fn read(unit: &CUnit) -> Result<CDeclarations, Unavailable> {
+    libclang::load()?;
+    let parsed = libclang::Parsed::parse(unit, &flags::of(unit))?;
+    Ok(declarations::of(&parsed))
 }
 
 #[cfg(test)]
@@ -35,7 +90,7 @@ mod tests {
 
     /// `None`, with a word why, where there is no libclang.
     fn read(text: &str) -> Option<CDeclarations> {
-        match Clang.read(&CUnit { text: text.to_owned(), ..CUnit::default() }) {
+        match Clang::default().read(&CUnit { text: text.to_owned(), ..CUnit::default() }) {
             Ok(declarations) => Some(declarations),
             Err(reason) => {
                 println!("skipped: {reason}");

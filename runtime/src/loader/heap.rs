@@ -1,4 +1,5 @@
-//! Memory that the allocator keeps though nothing is in it any more.
+//! Memory that the allocator keeps though nothing is in it any more. Needs no privilege; it is here since what it
+//! asks of the C library is `unsafe`.
 
 /// Gives what was freed back to the system: compiling leaves tens of megabytes, in the heaps of several threads.
 /// Takes a millisecond or two.

@@ -1,4 +1,5 @@
-//! How many descriptors this process may have: each probe that is attached by itself takes one or two.
+//! What this process and the commands that it starts may use. Each probe that is attached by itself takes a
+//! descriptor or two. Needs no privilege; it is here since what is done between fork and exec is `unsafe`.
 
 use std::io;
 use std::mem;
@@ -28,16 +29,28 @@ pub fn most_descriptors() -> u64 {
 
 /// Gives a command the limit that this process was given.
 pub fn restore_descriptors(command: &mut Command) {
-    let Some(limit) = INHERITED.get().copied() else { return };
-    let restore = move || {
+    if let Some(limit) = INHERITED.get() {
+        limit_command(command, libc::RLIMIT_NOFILE, *limit);
+    }
+}
+
+/// Bounds a command: its memory in bytes, and for how many seconds it may keep a processor busy.
+pub fn confine(command: &mut Command, memory: u64, seconds: u64) {
+    for (resource, most) in [(libc::RLIMIT_AS, memory), (libc::RLIMIT_CPU, seconds)] {
+        limit_command(command, resource, libc::rlimit { rlim_cur: most, rlim_max: most });
+    }
+}
+
+fn limit_command(command: &mut Command, resource: libc::__rlimit_resource_t, limit: libc::rlimit) {
+    let set = move || {
         // SAFETY: reads a live `rlimit`; a plain system call, which may be made between fork and exec.
-        match unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) } {
+        match unsafe { libc::setrlimit(resource, &limit) } {
             0 => Ok(()),
             _ => Err(io::Error::last_os_error()),
         }
     };
     // SAFETY: the closure makes one system call and touches nothing that is shared.
-    unsafe { command.pre_exec(restore) };
+    unsafe { command.pre_exec(set) };
 }
 
 fn descriptors() -> libc::rlimit {
@@ -61,5 +74,13 @@ mod tests {
         restore_descriptors(command.args(["-c", "ulimit -Sn"]));
         let output = command.output().unwrap();
         assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), given.to_string());
+    }
+
+    #[test]
+    fn confined_commands_are_bounded() {
+        let mut command = Command::new("sh");
+        confine(command.args(["-c", "ulimit -v; ulimit -t"]), 1 << 30, 7);
+        let output = command.output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "1048576\n7\n");
     }
 }

@@ -7,6 +7,8 @@ use std::process::{Child, Command, Stdio};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::loader::limits;
+
 /// Reads a line, or ends what it is given if there is none: its input was closed by our death.
 const GUARD: &str = r#"read -r _ || kill -s KILL -- "$1""#;
 
@@ -35,6 +37,7 @@ impl Leash {
         let mut guard = Command::new("/bin/sh");
         // In a group of its own: the terminal's Ctrl-C is not for the guard.
         guard.args(["-c", GUARD, "sh", &target.to_string()]).process_group(0);
+        limits::restore_descriptors(&mut guard);
         guard.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         Ok(Leash { target: Pid::from_raw(target), guard: guard.spawn()? })
     }

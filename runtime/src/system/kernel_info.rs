@@ -12,7 +12,6 @@ use probebook_compiler::types::{EnumType, StructType, Type};
 
 use super::files::Disk;
 use super::{Btf, System, traceable};
-use crate::c::Clang;
 use crate::loader::{feature, inspect};
 use crate::text::reason;
 
@@ -157,7 +156,7 @@ impl KernelInfo for System {
     }
 
     fn c_compiler(&self) -> &dyn CCompiler {
-        &Clang
+        &self.clang
     }
 }
 

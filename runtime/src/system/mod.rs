@@ -21,6 +21,7 @@ use nix::time::ClockId;
 
 use probebook_compiler::kernel_info::KERNEL;
 
+use crate::c::Clang;
 use crate::loader::feature;
 pub use btf::{Btf, Signature};
 pub use kallsyms::{Kallsyms, KernelSymbol};
@@ -40,6 +41,7 @@ pub struct System {
     given_functions: OnceLock<Arc<Vec<(String, String)>>>,
     iterators: OnceLock<Arc<Vec<String>>>,
     modules: Modules,
+    clang: Clang,
     kprobe_multi: OnceLock<bool>,
     kprobe_sessions: OnceLock<bool>,
 }
@@ -60,6 +62,11 @@ impl System {
         let functions = traceable::of_file(path)?;
         self.given_functions.get_or_init(|| Arc::new(functions));
         Ok(())
+    }
+
+    /// Whether the C compiler is to end what it is doing, since nobody waits for it any more.
+    pub fn give_up_compiling(&self, given_up: bool) {
+        self.clang.given_up().set(given_up);
     }
 
     pub fn tracefs(&self) -> &Tracefs {
