@@ -193,12 +193,12 @@ pub fn start_failure(error: &StartError, plan: &PlanPlaces, sources: &Sources, s
                 .and_then(|place| line_span(sources, source, place.line as usize, place.column as usize))
                 .or_else(|| plan.program(*program))
                 .unwrap_or(whole);
-            let text = format!("the kernel's verifier rejected the program: {message}");
-            let diagnostic = Diagnostic::error("verifier-rejection", span, text);
-            match remedies::refused_helper(message).and_then(remedies::for_helper) {
-                Some(remedy) => diagnostic.hint(remedy),
-                None => diagnostic,
-            }
+            let helper = remedies::refused_helper(message);
+            let text = match helper {
+                Some(_) => message.clone(),
+                None => format!("the kernel's verifier rejected the program: {message}"),
+            };
+            hinted(Diagnostic::error("verifier-rejection", span, text), helper.and_then(remedies::for_helper))
         }
         StartError::Load(LoadError::Kernel { program, .. }) => {
             Diagnostic::error("load-failed", plan.program(*program).unwrap_or(whole), error.to_string())

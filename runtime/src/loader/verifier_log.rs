@@ -24,11 +24,18 @@ pub fn reason(log: &str) -> Reason {
             line.clone_into(&mut reason.message);
         }
     }
-    if reason.message == "helper call is not allowed in probe" {
+    let named = REFUSALS.iter().find_map(|words| reason.message.strip_prefix(words));
+    let named = named.map(|rest| rest.split('#').next().filter(|name| !name.is_empty()).unwrap_or(helper));
+    if let Some(helper) = named {
         reason.message = format!("helper {helper} not allowed in probe");
     }
     reason
 }
+
+/// How the verifier refuses a helper, by version and cause; all but the first name it (`check_helper_call` in
+/// `kernel/bpf/verifier.c`).
+const REFUSALS: [&str; 3] =
+    ["helper call is not allowed in probe", "program of this type cannot use helper ", "unknown func "];
 
 /// `12: (85) call bpf_d_path#147` calls `bpf_d_path`.
 fn called_helper(line: &str) -> Option<&str> {
@@ -101,8 +108,14 @@ mod tests {
 
     #[test]
     fn a_helper_that_is_not_allowed_is_named() {
-        let log = "4: (85) call bpf_d_path#147\nhelper call is not allowed in probe\n";
-        assert_eq!(super::reason(log).message, "helper bpf_d_path not allowed in probe");
+        for words in [
+            "helper call is not allowed in probe",
+            "program of this type cannot use helper bpf_d_path#147",
+            "unknown func bpf_d_path#147",
+        ] {
+            let log = format!("4: (85) call bpf_d_path#147\n{words}\n");
+            assert_eq!(super::reason(&log).message, "helper bpf_d_path not allowed in probe");
+        }
     }
 
     #[test]
