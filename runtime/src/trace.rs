@@ -319,7 +319,7 @@ impl Trace {
             }
             let Some(snapshot) = self.snapshot(&name)? else { continue };
             if !snapshot.entries.is_empty() {
-                sink.map(MapPrint { snapshot, top: 0, div: 0 });
+                sink.map(MapPrint { snapshot, top: 0, div: 0, site: None });
             }
         }
         Ok(())

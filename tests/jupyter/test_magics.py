@@ -60,3 +60,20 @@ def test_places_in_the_script_count_the_lines_of_magics(kernel):
     cell = kernel.run(f"%opt größe=1\n%%run --for 1s\n{line}")
     assert pointed_at(cell) == ("undefined-variable", "$x")
     assert cell.content["evalue"].split(":")[1:3] == ["3", str(line.index("$x") + 1)]
+
+
+def test_a_magic_behind_the_script_is_told_of(kernel):
+    cell = kernel.run("%maps\nbegin { print(1); }\n%jobs")
+    assert cell.status == "error"
+    assert "magics such as %jobs stand before the script" in "\n".join(cell.content["traceback"])
+
+
+def test_what_follows_two_dashes_is_the_scripts(kernel):
+    cell = kernel.run('%%run -- -5 --size=10\nbegin { print(($1, getopt("size", 1))); }')
+    assert cell.stream() == "(-5, 10)\n"
+
+
+def test_probes_of_the_kernel_complete_without_its_name(kernel):
+    code = "rawtracepoint:sched_swi"
+    reply = kernel.ask("complete_request", {"code": code, "cursor_pos": len(code)})
+    assert "rawtracepoint:sched_switch" in reply["matches"]

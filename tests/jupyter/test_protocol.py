@@ -176,6 +176,13 @@ def test_a_map_printed_again_and_again_updates_its_display(kernel):
     assert final >= 8
 
 
+def test_what_two_statements_print_of_a_map_is_shown_twice(kernel):
+    cell = kernel.run("begin { @twice[1] = 1; print(@twice); clear(@twice); print(@twice); @twice[2] = 2; }")
+    shown = [message["msg_type"] for message in cell.messages if "display" in message["msg_type"]]
+    assert shown == ["display_data", "display_data"]
+    assert cell.of_type("display_data")[0]["data"]["text/plain"] == "@twice[1]: 1\n@twice[2]: 2\n"
+
+
 def test_background_output_goes_to_the_cell_that_started_it(kernel):
     started = kernel.execute('%%bg ticks\ninterval:ms:50 { printf("tick\\n"); }')
     assert kernel.reply(started)["content"]["status"] == "ok"

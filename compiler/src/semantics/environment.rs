@@ -76,6 +76,8 @@ pub struct MapInfo {
     pub value: Option<Type>,
     /// Only non-negative literals have been assigned so far.
     pub flexible: bool,
+    /// For which elements of the key there has been more than literals.
+    pub told_keys: Vec<bool>,
     /// Where it was first used.
     pub first: Span,
     /// An earlier cell fixed the types; the text names it: `In [3]`.
@@ -128,6 +130,7 @@ impl Environment {
                 key,
                 value: Some(entry.map.value.clone()),
                 flexible: false,
+                told_keys: Vec::new(),
                 first: entry.map.span,
                 fixed_by: Some(entry.defined_by.clone()),
                 declared: Some(Declaration { kind: entry.kind, max_entries: entry.max_entries }),
@@ -186,6 +189,7 @@ impl Environment {
             key: KeyInfo::Unknown,
             value: None,
             flexible: true,
+            told_keys: Vec::new(),
             first: span,
             fixed_by: None,
             declared: None,

@@ -216,7 +216,7 @@ fn print_map_value(
     }
     let (_, key, span) = map_argument(lowerer, call, value)?;
     let Some(key) = key else { return Ok(Operand::void(call.span)) };
-    let key_operand = lowerer.key(key)?;
+    let key_operand = lowerer.key(name, key, span)?;
     lowerer.use_map(name, Some(&key_operand), span)?;
     let entry = lowerer.entry_for(name, Some(key_operand), span)?;
     match (&entry.value, &entry.key) {

@@ -252,7 +252,7 @@ impl Sink for Terminal<'_> {
     }
 
     fn map(&mut self, print: MapPrint) {
-        let MapPrint { snapshot, top, div } = print;
+        let MapPrint { snapshot, top, div, .. } = print;
         let text = match self.format {
             Format::Text => text::map(&snapshot, top, div, &self.options),
             Format::Json => json::map(&snapshot, top, div, &self.options),

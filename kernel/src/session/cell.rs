@@ -13,7 +13,7 @@ use probebook_runtime::text::reason;
 use probebook_runtime::{PreparedMaps, StartOptions, Status, Trace, TraceError, TraceHandle};
 
 use super::errors;
-use super::magics::RunOptions;
+use super::magics::{self, RunOptions};
 use super::notebook::{Notebook, at, label};
 use super::notebook_sink::NotebookSink;
 use super::tables::user_maps;
@@ -141,7 +141,7 @@ impl Notebook {
         };
         result.map_err(|diagnostics| match self.was_interrupted() {
             true => errors::plain("interrupted", "the cell was interrupted while it was compiled"),
-            false => errors::report(&diagnostics, sources),
+            false => errors::report(&hinted_at_magics(diagnostics, sources, source), sources),
         })
     }
 
@@ -204,6 +204,15 @@ impl Notebook {
 
 fn span(source: SourceId, place: &Range<usize>) -> Span {
     Span { source, start: place.start as u32, end: place.end as u32 }
+}
+
+/// With the cause, if it is a magic that came too late.
+fn hinted_at_magics(mut diagnostics: Vec<Diagnostic>, sources: &Sources, source: SourceId) -> Vec<Diagnostic> {
+    let text = sources.get(source).map_or("", |source| source.text.get(source.head..).unwrap_or_default());
+    if let (Some(magic), Some(first)) = (magics::misplaced(text), diagnostics.first_mut()) {
+        *first = first.clone().hint(format!("magics such as {magic} stand before the script"));
+    }
+    diagnostics
 }
 
 fn is_clash(diagnostic: &Diagnostic) -> bool {

@@ -1,6 +1,6 @@
 //! Completion: probe types and probes outside of actions; functions, maps and arguments inside.
 
-use probebook_compiler::kernel_info::KernelInfo;
+use probebook_compiler::kernel_info::{KERNEL, KernelInfo};
 use probebook_compiler::plan::MapPlan;
 use probebook_compiler::semantics::probes;
 use probebook_compiler::stdlib;
@@ -76,6 +76,11 @@ fn probe(code: &[char], cursor: usize, info: &dyn KernelInfo) -> Found {
     let matches = found
         .into_iter()
         .filter_map(|name| Some(format!("{provider}{}", name.strip_prefix(ty.name)?)))
+        // What belongs to the kernel proper may be written without that.
+        .map(|name| match name.starts_with(&text) {
+            true => name,
+            false => name.replacen(&format!(":{KERNEL}:"), ":", 1),
+        })
         .filter(|name| name.starts_with(&text))
         .take(MOST_PROBES)
         .map(|name| (name, "probe"));

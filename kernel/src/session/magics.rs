@@ -73,7 +73,7 @@ pub const MAGICS: &[(&str, &str, &str)] = &[
         "%%run [--for 5s] [-c COMMAND] [-p PID] [PARAMETER …]",
         "run this cell with a time limit, a command, for one process, with parameters",
     ),
-    ("%%bg", "%%bg NAME [--for 5s] [-c COMMAND] [-p PID]", "run this cell in the background"),
+    ("%%bg", "%%bg NAME [--for 5s] [-c COMMAND] [-p PID] [PARAMETER …]", "run this cell in the background"),
     ("%jobs", "%jobs", "list background jobs"),
     ("%stop", "%stop NAME | --all", "end background jobs: detach, run end, print maps"),
     ("%wait", "%wait NAME", "wait for a background job to end"),
@@ -117,6 +117,12 @@ pub fn script_before(code: &[char], cursor: usize) -> String {
     text.split_off(head)
 }
 
+/// A magic that stands where the script has begun already.
+pub fn misplaced(script: &str) -> Option<&str> {
+    let words = script.lines().filter_map(|line| line.split_whitespace().next());
+    words.into_iter().find(|word| MAGICS.iter().any(|(magic, ..)| magic == word))
+}
+
 /// The first line without its end, and what follows.
 fn next_line(text: &str) -> Option<(&str, &str)> {
     match text.split_once('\n') {
@@ -142,11 +148,11 @@ fn apply(cell: &mut Cell, words: &[Word]) -> Result<(), MagicError> {
             return run_options(&mut cell.run, name, options);
         }
         "%opt" if !arguments.is_empty() => return options(&mut cell.run, arguments),
-        "%jobs" => Command::Jobs,
+        "%jobs" if arguments.is_empty() => Command::Jobs,
         "%stop" if is_one(arguments, "--all") => Command::StopAll,
         "%stop" if !arguments.is_empty() => Command::Stop(arguments.to_vec()),
         "%wait" if !arguments.is_empty() => Command::Wait(arguments.to_vec()),
-        "%maps" => Command::Maps,
+        "%maps" if arguments.is_empty() => Command::Maps,
         "%drop" if is_one(arguments, "--all") => Command::DropAll,
         "%drop" if !arguments.is_empty() => Command::Drop(map_names(arguments)?),
         "%clear" if !arguments.is_empty() => Command::Clear(map_names(arguments)?),
@@ -219,7 +225,7 @@ fn run_options(run: &mut RunOptions, magic: &Word, words: &[Word]) -> Result<(),
                 let pid = is_number.ok_or_else(|| value.error(format!("{} is not a process number", value.text)))?;
                 run.pid = Some((pid, value.place.clone()));
             }
-            "--" => {}
+            "--" => return parameters(run, words.as_slice()),
             option if option.starts_with("--for=") => {
                 let text = option.trim_start_matches("--for=").to_owned();
                 run.duration = Some(duration(&Word { text, ..word.clone() })?);
@@ -229,6 +235,21 @@ fn run_options(run: &mut RunOptions, magic: &Word, words: &[Word]) -> Result<(),
                 return Err(word.error(format!("there is no option {option}; write {usage}")));
             }
             parameter => run.parameters.push(parameter.to_string()),
+        }
+    }
+    Ok(())
+}
+
+/// What follows `--`, as on the command line: `--NAME=VALUE` for `getopt`, and `$1` …
+fn parameters(run: &mut RunOptions, words: &[Word]) -> Result<(), MagicError> {
+    for word in words {
+        match word.text.strip_prefix("--") {
+            Some(named) => {
+                let parameter =
+                    NamedParameter::parse(named).ok_or_else(|| word.error("write --NAME=VALUE or --NAME"))?;
+                run.named.push((parameter, word.place.clone()));
+            }
+            None => run.parameters.push(word.text.clone()),
         }
     }
     Ok(())
@@ -276,6 +297,19 @@ mod tests {
     }
 
     #[test]
+    fn what_follows_two_dashes_is_the_scripts() {
+        let cell = parse("%%run --for 1s -- -5 --size=10 -p\nbegin { }").unwrap();
+        assert_eq!(cell.run.parameters, ["-5", "-p"]);
+        assert_eq!(cell.run.named[0].0.value.as_deref(), Some("10"));
+    }
+
+    #[test]
+    fn magics_that_come_too_late_are_seen() {
+        assert_eq!(misplaced("begin { }\n  %maps now\n"), Some("%maps"));
+        assert_eq!(misplaced("begin { $x = 5\n% 3; }"), None);
+    }
+
+    #[test]
     fn wrong_magics_say_how_to_write_them() {
         for (text, message) in [
             ("%mapz", "did you mean %maps"),
@@ -284,6 +318,8 @@ mod tests {
             ("%%run --for ever", "5s"),
             ("%%run --fro 5s", "write %%run [--for 5s]"),
             ("%unsafe", "write %unsafe on | off"),
+            ("%maps @a", "write %maps"),
+            ("%jobs all", "write %jobs"),
             ("%%bg --for 5s", "write %%bg NAME"),
         ] {
             let error = parse(text).unwrap_err();

@@ -29,12 +29,20 @@ pub struct NotebookSink {
     foreign: Escaper,
 }
 
-/// What has a display of its own: a map, printed in one way (`top` and `div`).
-#[derive(PartialEq, Eq, Hash)]
+/// What has a display of its own: a map, printed in one way (`top` and `div`) by one statement. What two statements
+/// print, such as before and after `clear`, are two results.
+#[derive(Clone, PartialEq, Eq, Hash)]
 struct Shown {
     map: String,
     top: u32,
     div: u32,
+    site: Option<usize>,
+}
+
+impl Shown {
+    fn is_same_but_for_site(&self, other: &Shown) -> bool {
+        (&self.map, self.top, self.div) == (&other.map, other.top, other.div)
+    }
 }
 
 struct Display {
@@ -87,9 +95,18 @@ impl NotebookSink {
         }
     }
 
-    /// The maps shown at the end: in their display if they have one.
+    /// Where a map is shown: at the end, in the latest display that it has.
+    fn place_of(&self, print: &MapPrint) -> Shown {
+        let shown = Shown { map: print.snapshot.name.clone(), top: print.top, div: print.div, site: print.site };
+        if print.site.is_some() {
+            return shown;
+        }
+        let others = self.displays.iter().filter(|(other, _)| other.is_same_but_for_site(&shown));
+        others.max_by_key(|(_, display)| display.shown).map_or(shown.clone(), |(other, _)| other.clone())
+    }
+
     fn show(&mut self, print: MapPrint) {
-        let shown = Shown { map: print.snapshot.name.clone(), top: print.top, div: print.div };
+        let shown = self.place_of(&print);
         match self.displays.get_mut(&shown).filter(|_| self.mode == PrintMode::Update) {
             Some(display) if display.shown.elapsed() < UPDATE_EVERY => display.pending = Some(print),
             Some(display) => {

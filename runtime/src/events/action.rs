@@ -134,7 +134,7 @@ impl Actions {
     pub fn handle(&mut self, event: &[u8], context: &mut Context<'_>, sink: &mut dyn Sink) -> Pace {
         let index = event.first_chunk().map(|bytes| u32::from_ne_bytes(*bytes) as usize);
         let arguments = event.get(EVENT_HEADER_SIZE as usize..).unwrap_or_default();
-        let Some(action) = index.and_then(|index| self.actions.get(index)) else {
+        let Some((index, action)) = index.and_then(|index| Some((index, self.actions.get(index)?))) else {
             sink.message(Severity::Error, &format!("unknown event of {} bytes", event.len()), None);
             return Pace::Quick;
         };
@@ -145,7 +145,7 @@ impl Actions {
                 say(&self.buffer, stream, sink);
             }
             Action::Print { ty } => sink.value(decode(ty, arguments, context.resolve)),
-            Action::PrintMap { map, top, div } => print_map(map, *top, *div, context, sink),
+            Action::PrintMap { map, top, div } => print_map(map, (*top, *div), index, context, sink),
             Action::PrintMapValue { map } => {
                 let key = arguments.get(..map.plan().key_size as usize).unwrap_or(arguments);
                 match maps::entry(map, key, context.resolve) {
@@ -256,13 +256,13 @@ fn tell(result: Result<(), MapError>, sink: &mut dyn Sink) {
     }
 }
 
-fn print_map(map: &LiveMap, top: u32, div: u32, context: &mut Context<'_>, sink: &mut dyn Sink) {
+fn print_map(map: &LiveMap, (top, div): (u32, u32), site: usize, context: &mut Context<'_>, sink: &mut dyn Sink) {
     // So that the snapshot knows of all keys that were lost up to here.
     if let Ok(reports) = context.losses.read() {
         reports.into_iter().for_each(|report| sink.loss(report));
     }
     (context.resolve_for)(map, &mut |resolve| match maps::snapshot(map, resolve) {
-        Ok(snapshot) => sink.map(MapPrint { snapshot, top, div }),
+        Ok(snapshot) => sink.map(MapPrint { snapshot, top, div, site: Some(site) }),
         Err(error) => sink.message(Severity::Error, &error.to_string(), None),
     });
 }

@@ -37,6 +37,8 @@ pub struct MapPrint {
     pub top: u32,
     /// Divide the values by this; 0 and 1 mean the same.
     pub div: u32,
+    /// Which `print` it is; none for maps that are shown at the end.
+    pub site: Option<usize>,
 }
 
 /// Something did not arrive.

@@ -37,7 +37,7 @@ impl Lowerer<'_> {
         let Lower::Aggregate(lower) = entry.lower else { return Ok(()) };
         let site = CallSite { name: &ident.name, name_span: ident.span, span: call.span, arguments, statement: false };
         self.check_call(entry, &site)?;
-        let key = key.map(|key| self.key(key)).transpose()?;
+        let key = key.map(|key| self.key(name, key, span)).transpose()?;
         let key = key.map(|key| self.key_in_place(name, key, span)).transpose()?;
         let update = lower(self, &site)?;
         self.settle_value(name, &Type::Aggregate(update.aggregate.clone()), false, span)?;

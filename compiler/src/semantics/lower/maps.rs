@@ -5,7 +5,7 @@ use crate::ir::{Expr as Ir, Helper, MapIndex, Op, Scalar, Stmt};
 use crate::plan::Loss;
 use crate::semantics::environment::KeyInfo;
 use crate::semantics::widen;
-use crate::syntax::ast::{Expr, ExprKind, Span};
+use crate::syntax::ast::{Expr, Span};
 use crate::types::Type;
 
 use super::{Lowered, Lowerer, Operand, Repr};
@@ -30,13 +30,6 @@ pub struct Entry {
 /// Where the flag lies that says whether a scalar map has been assigned.
 pub fn present_offset(value: &Type) -> u32 {
     value.size().next_multiple_of(8)
-}
-
-fn unsigned(ty: &Type) -> Type {
-    match ty {
-        Type::Integer { bits, .. } => Type::Integer { bits: *bits, signed: false },
-        other => other.clone(),
-    }
 }
 
 impl Lowerer<'_> {
@@ -109,25 +102,9 @@ impl Lowerer<'_> {
         self.report(diagnostic)
     }
 
-    /// Evaluates a key. Literals in it take on the sign of what else is used as this map's key: they count as
-    /// unsigned, which joins with either.
-    pub fn key(&mut self, key: &Expr) -> Lowered<Operand> {
-        let mut operand = self.expr(key)?;
-        operand.ty = match (&operand.ty, &key.kind) {
-            (ty, _) if operand.flexible => unsigned(ty),
-            (Type::Tuple(types), ExprKind::Tuple(elements)) if types.len() == elements.len() => {
-                let is_literal = |element: &Expr| matches!(element.kind, ExprKind::Integer(_));
-                let types = types.iter().zip(elements);
-                Type::tuple(types.map(|(ty, at)| if is_literal(at) { unsigned(ty) } else { ty.clone() }).collect())
-            }
-            (ty, _) => ty.clone(),
-        };
-        Ok(operand)
-    }
-
     /// Evaluates the key and finds the map's place in the plan.
     pub fn entry(&mut self, name: &str, key: Option<&Expr>, span: Span) -> Lowered<Entry> {
-        let key = key.map(|key| self.key(key)).transpose()?;
+        let key = key.map(|key| self.key(name, key, span)).transpose()?;
         self.entry_for(name, key, span)
     }
 
@@ -297,7 +274,7 @@ impl Lowerer<'_> {
             let message = "Map assignments not allowed inside of sizeof, offsetof, typeof or typeinfo";
             return Err(self.error("assignment-in-type", span, message));
         }
-        let key = key.map(|key| self.key(key)).transpose()?;
+        let key = key.map(|key| self.key(name, key, span)).transpose()?;
         if value.is_unknown() {
             self.use_map(name, key.as_ref(), span)?;
             return self.unknown(&value);

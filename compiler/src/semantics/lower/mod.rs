@@ -13,6 +13,7 @@ mod events;
 mod expressions;
 mod fields;
 mod functions;
+mod keys;
 mod literals;
 mod loops;
 pub mod maps;
