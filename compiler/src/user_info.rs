@@ -55,6 +55,8 @@ pub struct UserPrototype {
     pub parameters: Vec<Parameter>,
     /// How what it returns is passed back: large structures shift the parameters.
     pub result: Passing,
+    /// The compiler knows all callers, and has them pass the parameters in its own way.
+    pub is_called_otherwise: bool,
 }
 
 /// A parameter of a function.
@@ -67,6 +69,26 @@ pub struct Parameter {
     /// As C writes it: `const char*`.
     pub c_type: String,
     pub passing: Passing,
+    pub at_entry: AtEntry,
+}
+
+/// Where debug information says that a parameter is at its function's first instruction.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum AtEntry {
+    /// It does not say, or in a way that does not hold there: unoptimised code tells where parameters
+    /// are later on.
+    #[default]
+    Unsaid,
+    /// In these registers, word by word, by DWARF's numbers.
+    Registers(Vec<u16>),
+    /// On the stack, so many bytes above the caller's frame's end.
+    Stack(u32),
+    /// In memory, at the address that is in this register.
+    Behind(u16),
+    /// It always has this value, and is not passed.
+    Constant(i64),
+    /// It has been optimised away.
+    Nowhere,
 }
 
 /// What calling conventions ask of a value, to decide where it is passed.

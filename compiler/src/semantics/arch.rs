@@ -6,6 +6,8 @@ pub struct Registers {
     pub offsets: &'static [(&'static str, u32)],
     /// Offsets of the registers that hold a function's integer arguments.
     pub arguments: &'static [u32],
+    /// Offsets by DWARF's numbers of the registers, from 0 on.
+    pub dwarf: &'static [u32],
     pub return_value: u32,
     /// How many registers hold floating-point arguments; `struct pt_regs` has none of them.
     pub float_arguments: u32,
@@ -56,6 +58,8 @@ pub const X86_64: Registers = Registers {
         ("ss", 160),
     ],
     arguments: &[112, 104, 96, 88, 72, 64],
+    // Figure 3.36 of the same document.
+    dwarf: &[80, 96, 88, 40, 104, 112, 32, 152, 72, 64, 56, 48, 24, 16, 8, 0],
     return_value: 80,
     float_arguments: 8,
     // Below it lies the return address.
@@ -105,6 +109,11 @@ pub const AARCH64: Registers = Registers {
         ("pstate", 264),
     ],
     arguments: &[0, 8, 16, 24, 32, 40, 48, 56],
+    // `aadwarf64` in the same place, section 4.1.
+    dwarf: &[
+        0, 8, 16, 24, 32, 40, 48, 56, 64, 72, 80, 88, 96, 104, 112, 120, 128, 136, 144, 152, 160, 168, 176, 184, 192,
+        200, 208, 216, 224, 232, 240, 248,
+    ],
     return_value: 0,
     float_arguments: 8,
     stack_arguments: 0,

@@ -1,7 +1,7 @@
 //! Where a function's parameters are as it is entered: registers, the stack, or memory elsewhere.
 
 use crate::semantics::arch::{Registers, Structures};
-use crate::user_info::{Passing, UserPrototype, Word};
+use crate::user_info::{AtEntry, Parameter, Passing, UserPrototype, Word};
 
 /// Where a parameter is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +14,10 @@ pub enum Place {
     Behind(Box<Place>),
     /// In registers that programs cannot see: those of floating-point numbers.
     Hidden,
+    /// Nowhere: it always has this value.
+    Constant(i64),
+    /// The compiler has optimised it away, or does not say where it is.
+    Nowhere,
 }
 
 /// What is left while places are given out.
@@ -27,8 +31,44 @@ struct Left<'a> {
     stack: u32,
 }
 
-/// The places of a function's parameters, in their order.
-pub fn places(registers: &Registers, prototype: &UserPrototype) -> Vec<Place> {
+/// The places of a function's parameters, in their order; `symbol` is its name. By the calling convention,
+/// unless the compiler knew all callers: then debug information has to say where they are. What has been
+/// optimised away may not be passed even where the convention holds, by callers that know that.
+pub fn places(registers: &Registers, prototype: &UserPrototype, symbol: &str) -> Vec<Place> {
+    let is_changed = prototype.is_called_otherwise || is_changed_copy(symbol);
+    let parameters = prototype.parameters.iter().zip(by_convention(registers, prototype));
+    parameters
+        .map(|(parameter, conventional)| match (&parameter.at_entry, &conventional) {
+            (_, Place::Hidden) => Place::Hidden,
+            (AtEntry::Nowhere, _) => Place::Nowhere,
+            _ if is_changed => said_place(registers, parameter).unwrap_or(Place::Nowhere),
+            _ => conventional,
+        })
+        .collect()
+}
+
+/// Copies of functions that GCC makes for some of their callers have parameters of their own.
+fn is_changed_copy(symbol: &str) -> bool {
+    [".constprop.", ".isra.", ".part."].iter().any(|suffix| symbol.contains(suffix))
+}
+
+/// `None` if it is nowhere, or that place does not have the whole value.
+fn said_place(registers: &Registers, parameter: &Parameter) -> Option<Place> {
+    let register = |number: &u16| registers.dwarf.get(usize::from(*number)).copied();
+    match &parameter.at_entry {
+        AtEntry::Registers(numbers) if parameter.passing.size.div_ceil(8) as usize == numbers.len() => {
+            Some(Place::Registers(numbers.iter().map(register).collect::<Option<_>>()?))
+        }
+        AtEntry::Stack(above) => Some(Place::Stack(registers.stack_arguments.checked_add(*above)?)),
+        AtEntry::Behind(number) => Some(Place::Behind(Box::new(Place::Registers(vec![register(number)?])))),
+        AtEntry::Constant(value) if !parameter.passing.is_composite && parameter.passing.size <= 8 => {
+            Some(Place::Constant(*value))
+        }
+        _ => None,
+    }
+}
+
+fn by_convention(registers: &Registers, prototype: &UserPrototype) -> Vec<Place> {
     let mut left = Left { registers, taken: 0, floats: registers.float_arguments, stack: 0 };
     let by_word = registers.structures == Structures::ByWord;
     if by_word && is_returned_in_memory(&prototype.result) {
@@ -105,8 +145,9 @@ impl Left<'_> {
     }
 
     fn on_stack(&mut self, passing: &Passing) -> Place {
-        let at = self.stack.next_multiple_of(passing.align.clamp(8, 16));
-        self.stack = at.saturating_add(passing.size.max(1).next_multiple_of(8));
+        let padded = |size: u32, align: u32| size.checked_next_multiple_of(align).unwrap_or(u32::MAX);
+        let at = padded(self.stack, passing.align.clamp(8, 16));
+        self.stack = at.saturating_add(padded(passing.size.max(1), 8));
         Place::Stack(self.registers.stack_arguments.saturating_add(at))
     }
 }
@@ -116,8 +157,6 @@ mod tests {
     use super::*;
     use crate::semantics::arch::{AARCH64, X86_64};
     use crate::types::Type;
-    use crate::user_info::Parameter;
-
     use Word::{Float, Integer, Nothing};
 
     fn int(size: u32) -> Passing {
@@ -139,9 +178,11 @@ mod tests {
             ty: Type::U64,
             c_type: String::new(),
             passing: *passing,
+            at_entry: AtEntry::default(),
         };
-        let prototype = UserPrototype { parameters: parameters.iter().map(parameter).collect(), result };
-        places(registers, &prototype).iter().map(|place| shown(registers, place)).collect()
+        let parameters = parameters.iter().map(parameter).collect();
+        let prototype = UserPrototype { parameters, result, is_called_otherwise: false };
+        places(registers, &prototype, "f").iter().map(|place| shown(registers, place)).collect()
     }
 
     fn shown(registers: &Registers, place: &Place) -> String {
@@ -151,6 +192,8 @@ mod tests {
             Place::Stack(at) => format!("stack{at}"),
             Place::Behind(place) => format!("*{}", shown(registers, place)),
             Place::Hidden => "hidden".into(),
+            Place::Constant(value) => format!("{value}"),
+            Place::Nowhere => "nowhere".into(),
         }
     }
 
@@ -197,6 +240,49 @@ mod tests {
         assert_eq!(placed(&X86_64, &six, NONE)[5..], ["stack8", "r9"]);
         let eight = [int(8), int(8), int(8), int(8), int(8), int(8), int(8), point, int(8)];
         assert_eq!(placed(&AARCH64, &eight, NONE)[7..], ["stack0", "stack16"]);
+    }
+
+    /// As GCC writes it for a copy that leaves out the second of five parameters, and knows the third.
+    #[test]
+    fn debug_information_says_where_compilers_have_moved_parameters() {
+        let parameter = |passing: Passing, at_entry: AtEntry| Parameter {
+            name: String::new(),
+            ty: Type::U64,
+            c_type: String::new(),
+            passing,
+            at_entry,
+        };
+        let parameters = vec![
+            parameter(int(8), AtEntry::Registers(vec![5])),
+            parameter(int(8), AtEntry::Nowhere),
+            parameter(int(4), AtEntry::Constant(7)),
+            parameter(structure(16, [Integer, Integer]), AtEntry::Registers(vec![4, 1])),
+            parameter(structure(16, [Integer, Integer]), AtEntry::Registers(vec![2])),
+            parameter(structure(40, [Integer, Integer]), AtEntry::Stack(0)),
+            parameter(structure(40, [Integer, Integer]), AtEntry::Behind(8)),
+            parameter(float(8), AtEntry::Registers(vec![17])),
+            parameter(int(8), AtEntry::Registers(vec![17])),
+            parameter(int(8), AtEntry::Unsaid),
+        ];
+        let mut prototype = UserPrototype { parameters, ..UserPrototype::default() };
+        let shown = |prototype: &UserPrototype, symbol: &str| {
+            let places = places(&X86_64, prototype, symbol);
+            places.iter().map(|place| shown(&X86_64, place)).collect::<Vec<_>>().join(" ")
+        };
+        let said = "di nowhere 7 si+dx nowhere stack8 *r8 hidden nowhere nowhere";
+        assert_eq!(shown(&prototype, "f.constprop.0"), said);
+        assert_eq!(shown(&prototype, "f.isra.0.cold"), said);
+        assert!(shown(&prototype, "f").starts_with("di nowhere dx cx+r8 "));
+        prototype.is_called_otherwise = true;
+        assert_eq!(shown(&prototype, "f"), said);
+    }
+
+    /// Damaged debug information has such ones.
+    #[test]
+    fn sizes_beyond_all_bounds_do_no_harm() {
+        let huge = structure(u32::MAX, [Integer, Integer]);
+        assert_eq!(placed(&X86_64, &[huge, huge, int(8)], huge), ["stack8", "stack4294967295", "si"]);
+        assert_eq!(placed(&AARCH64, &[huge, huge, int(8)], huge), ["*r0", "*r1", "r2"]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::kernel_info::{BpfFunction, KernelInfo, Prototype, Unavailable};
 use crate::plan::ProgramKind;
@@ -24,6 +25,8 @@ pub struct FakeKernel {
     pub prototype: UserPrototype,
     /// Structures of every binary's debug information.
     pub structures: Vec<StructType>,
+    /// Set when somebody wants to know what processes have mapped.
+    pub looked_at_processes: AtomicBool,
 }
 
 impl KernelInfo for FakeKernel {
@@ -108,6 +111,7 @@ impl UserInfo for FakeKernel {
     }
 
     fn mapped_binaries(&self, _: Option<u32>) -> Vec<PathBuf> {
+        self.looked_at_processes.store(true, Ordering::Relaxed);
         vec!["/bin/mapped".into()]
     }
 

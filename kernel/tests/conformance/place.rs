@@ -157,6 +157,13 @@ fn has_command(name: &str) -> bool {
     Command::new(name).arg("--version").output().is_ok_and(|output| output.status.success())
 }
 
+/// What a program's first line asks for: `// cc: -O2`.
+fn own_flags(source: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(source).unwrap_or_default();
+    let flags = text.lines().next().and_then(|line| line.strip_prefix("// cc: ")).unwrap_or_default();
+    flags.split_whitespace().map(str::to_owned).collect()
+}
+
 fn build_programs(sources: &Path) -> Result<PathBuf, String> {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("conformance");
     let failed = |what: &Path, why: String| format!("{}: {why}", what.display());
@@ -168,7 +175,9 @@ fn build_programs(sources: &Path) -> Result<PathBuf, String> {
         };
         let mut compiler = Command::new("cc");
         compiler
-            .args(["-g", "-O0", "-pthread", "-fno-omit-frame-pointer", "-no-pie", "-o"])
+            .args(["-g", "-O0", "-pthread", "-fno-omit-frame-pointer", "-no-pie"])
+            .args(own_flags(&source))
+            .arg("-o")
             .arg(target.join(name))
             .arg(&source);
         let output = compiler.output().map_err(|error| failed(Path::new("cc"), error.to_string()))?;

@@ -111,7 +111,7 @@ impl Drop for Reservation {
 }
 
 /// The machine's memory in bytes.
-fn total_memory() -> Option<u64> {
+pub fn total_memory() -> Option<u64> {
     let text = fs::read_to_string("/proc/meminfo").ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
     let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;

@@ -14,6 +14,9 @@ use crate::user_info::{Parameter, UserPrototype};
 
 use super::{Lowered, Lowerer, Operand};
 
+/// More than any function is given by value; damaged debug information announces more.
+const LARGEST: u32 = 1 << 20;
+
 impl Lowerer<'_> {
     /// A structure by name: the script's own, the traced binary's, the kernel's.
     pub fn find_struct(&self, name: &str) -> Option<Arc<StructType>> {
@@ -51,7 +54,7 @@ impl Lowerer<'_> {
     /// `args.name`
     pub fn user_argument(&mut self, function: &UserFunction, field: &Ident, span: Span) -> Lowered<Operand> {
         let prototype = self.user_prototype(function, span)?;
-        let mut places = prototype.parameters.iter().zip(calling::places(&NATIVE, &prototype));
+        let mut places = prototype.parameters.iter().zip(calling::places(&NATIVE, &prototype, &function.symbol));
         match places.find(|(parameter, _)| parameter.name == field.name) {
             Some((parameter, place)) => self.passed(parameter, &place, span),
             None => Err(self.no_such_parameter(function, &prototype, field)),
@@ -61,15 +64,19 @@ impl Lowerer<'_> {
     /// All arguments that programs can see, as one structure.
     pub fn user_arguments(&mut self, function: &UserFunction, span: Span) -> Lowered<Operand> {
         let prototype = self.user_prototype(function, span)?;
-        let places = calling::places(&NATIVE, &prototype);
+        let places = calling::places(&NATIVE, &prototype, &function.symbol);
         let visible = prototype.parameters.iter().zip(&places);
-        let visible: Vec<_> = visible.filter(|(it, place)| it.ty != Type::Void && **place != Place::Hidden).collect();
+        let visible: Vec<_> = visible.filter(|(it, place)| it.ty != Type::Void && !is_out_of_sight(place)).collect();
         let mut info = StructType { name: self.probe.name.clone(), size: 0, fields: Vec::new() };
         for (parameter, _) in &visible {
             let (name, ty) = (parameter.name.clone(), self.complete(&parameter.ty));
             let offset = info.size;
-            info.size += ty.size().max(1).next_multiple_of(8);
+            let size = ty.size().min(LARGEST + 1).max(1).next_multiple_of(8);
+            info.size = info.size.saturating_add(size).min(LARGEST + 8);
             info.fields.push(StructField { name, offset, ty, bitfield: None, data_loc: false });
+        }
+        if info.size > LARGEST {
+            return Err(self.too_large(&function.symbol, span));
         }
         let slot = Ir::Slot(self.new_slot(info.size.max(8), 8));
         self.emit(Stmt::Zero { to: slot.clone(), size: info.size, align: 8 });
@@ -78,6 +85,11 @@ impl Lowerer<'_> {
             self.store(slot.clone().offset(field.offset), &value, &field.ty)?;
         }
         Ok(Operand::memory(Type::Struct(info.into()), slot, span))
+    }
+
+    fn too_large(&mut self, what: &str, span: Span) -> super::Reported {
+        let message = format!("what {what} is given by value takes more than {LARGEST} bytes");
+        self.error("value-too-large", span, message)
     }
 
     fn user_prototype(&mut self, function: &UserFunction, span: Span) -> Lowered<Arc<UserPrototype>> {
@@ -126,7 +138,18 @@ impl Lowerer<'_> {
             );
             return Err(self.error("unsupported-type", span, message));
         }
+        if ty.size() > LARGEST {
+            return Err(self.too_large(&parameter.name, span));
+        }
         match place {
+            Place::Nowhere => {
+                let message = format!(
+                    "'{}' ({}) is not passed: the compiler has optimised it away",
+                    parameter.name, parameter.c_type
+                );
+                Err(self.error("optimised-away", span, message))
+            }
+            Place::Constant(value) => Ok(self.user_scalar(ty, Ir::int(*value), span)),
             Place::Registers(registers) if ty.is_scalar() => {
                 let value = self.register_word(registers.first().copied().unwrap_or(0));
                 Ok(self.user_scalar(ty, value, span))
@@ -182,7 +205,44 @@ impl Lowerer<'_> {
                     self.load_scalar(&Type::U64, slot)
                 }
             },
-            Place::Registers(_) | Place::Hidden => Ir::int(0),
+            Place::Registers(_) | Place::Hidden | Place::Constant(_) | Place::Nowhere => Ir::int(0),
+        }
+    }
+}
+
+/// Whether programs cannot have what is in this place.
+fn is_out_of_sight(place: &Place) -> bool {
+    matches!(place, Place::Hidden | Place::Nowhere)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnostics::Sources;
+    use crate::pipeline::{Request, compile};
+    use crate::semantics::fake::FakeKernel;
+    use crate::user_info::{Passing, UserSymbol};
+
+    /// As damaged debug information announces them.
+    #[test]
+    fn values_beyond_all_bounds_are_refused() {
+        let symbol = UserSymbol { name: "f".into(), file_offset: 16, address: 16, size: 16, is_function: true };
+        let huge = Type::Array { element: Arc::new(Type::U64), length: 1 << 28 };
+        let parameter = |name: &str| Parameter {
+            name: name.into(),
+            ty: huge.clone(),
+            c_type: "huge".into(),
+            passing: Passing { size: u32::MAX, align: u32::MAX, in_memory: true, ..Passing::default() },
+            at_entry: crate::user_info::AtEntry::Unsaid,
+        };
+        let parameters = ["a", "b", "c"].map(parameter).into();
+        let prototype = UserPrototype { parameters, ..UserPrototype::default() };
+        let kernel = FakeKernel { symbols: vec![symbol], prototype, ..FakeKernel::default() };
+        for text in ["uprobe:/b:f { print(args); }", "uprobe:/b:f { print(args.b); }", "uprobe:/b:f { @ = args.c; }"] {
+            let mut sources = Sources::default();
+            let source = sources.add("In [1]", text);
+            let errors = compile(&Request::new(&sources, source, &kernel)).err().unwrap_or_default();
+            assert_eq!(errors.first().map(|error| error.id), Some("value-too-large"), "{text}");
         }
     }
 }

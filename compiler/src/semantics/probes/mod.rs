@@ -245,6 +245,12 @@ pub fn arguments(header: &str, info: &dyn KernelInfo) -> Option<Arc<StructType>>
         Item::Probe(probe) => probe.attach_points.first(),
         _ => None,
     })?;
+    // Of programs only the compiler says what functions take; to match them would read every file that is mapped.
+    let first = point.parts.first().map(|part| part.text.as_str())?;
+    let of_programs = [uprobe::UPROBE.name, uprobe::URETPROBE.name, usdt::USDT.name];
+    if glob::is_pattern(first) || find_type(first).is_some_and(|ty| of_programs.contains(&ty.name)) {
+        return None;
+    }
     match expand(point, &Environment::default(), info, None).ok()?.into_iter().next()?.context.arguments {
         Arguments::Tracepoint(fields) | Arguments::Words(fields) => Some(fields),
         _ => None,
@@ -339,6 +345,15 @@ mod tests {
         assert_eq!(names("tracepoint:a:c"), None);
         assert_eq!(names("begin"), None);
         assert_eq!(names("macro f(x)"), None);
+    }
+
+    #[test]
+    fn no_program_is_read_for_arguments() {
+        let info = FakeKernel::default();
+        for header in ["uprobe:*:*", "ur:*:main", "usdt:*:*", "U:*:a:*", "*:*:*", "u*:*:*"] {
+            assert_eq!(arguments(header, &info), None);
+            assert!(!info.looked_at_processes.load(std::sync::atomic::Ordering::Relaxed), "{header}");
+        }
     }
 
     #[test]

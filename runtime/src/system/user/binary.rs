@@ -7,6 +7,8 @@ use object::{ReadRef, SymbolKind};
 use probebook_compiler::kernel_info::Unavailable;
 use probebook_compiler::user_info::{UserBinary, UserSymbol};
 
+use super::cache::LookedAt;
+use super::compressed;
 use super::debug_files::DebugFiles;
 use super::file::{self, Binary};
 
@@ -17,17 +19,19 @@ pub struct Segment {
     file_offset: u64,
 }
 
-/// The symbols of a binary; those that were stripped off are taken from its debug file.
-pub fn read(path: &Path, debug_files: &DebugFiles) -> Result<UserBinary, Unavailable> {
+/// The symbols of a binary; those that were stripped off are taken from its debug file, or from the small
+/// copy that some distributions leave in the binary itself.
+pub fn read(path: &Path, debug_files: &DebugFiles, looked_at: &mut LookedAt) -> Result<UserBinary, Unavailable> {
     let binary = Binary::open(path)?;
     let elf = binary.elf(path)?;
     let segments = segments(&elf, binary.start);
     let mut symbols = Vec::new();
     add_symbols(&elf, &segments, &mut symbols);
-    if elf.symbol_table().is_none()
-        && let Some(debug_file) = debug_files.find(path, &elf)
-    {
-        add_debug_symbols(&debug_file, &segments, &mut symbols);
+    if elf.symbol_table().is_none() {
+        match debug_files.find(path, &elf, looked_at) {
+            Some(debug_file) => add_debug_symbols(&debug_file, &segments, &mut symbols),
+            None => add_embedded_symbols(&elf, &segments, &mut symbols),
+        }
     }
     symbols.sort_by(|a, b| a.name.cmp(&b.name).then(a.address.cmp(&b.address)).then(b.size.cmp(&a.size)));
     symbols.dedup_by(|a, b| a.name == b.name && a.address == b.address);
@@ -72,6 +76,22 @@ fn add_debug_symbols(path: &Path, segments: &[Segment], symbols: &mut Vec<UserSy
     }
 }
 
+/// `.gnu_debugdata`: an ELF file in the ELF file, of symbols alone, compressed by `xz`
+/// (`https://sourceware.org/gdb/current/onlinedocs/gdb.html/MiniDebugInfo.html`).
+fn add_embedded_symbols<'data, R: ReadRef<'data>>(
+    elf: &object::File<'data, R>,
+    segments: &[Segment],
+    symbols: &mut Vec<UserSymbol>,
+) {
+    let Some(section) = elf.section_by_name(".gnu_debugdata") else { return };
+    let data = compressed::contents(&section, file::room()).and_then(|data| compressed::xz(&data, file::room()));
+    if let Ok(data) = data
+        && let Ok(embedded) = object::File::parse(data.as_slice())
+    {
+        add_symbols(&embedded, segments, symbols);
+    }
+}
+
 /// Static symbol tables write versions into names: `memcpy@@GLIBC_2.14`.
 fn without_version(name: &str) -> &str {
     name.split_once('@').map_or(name, |(name, _)| name)
@@ -98,7 +118,7 @@ mod tests {
     fn our_own_functions_lie_where_they_are_in_the_file() {
         assert_eq!(probebook_elf_test_function(), 7);
         let path = std::env::current_exe().unwrap();
-        let binary = read(&path, &DebugFiles::default()).unwrap();
+        let binary = read(&path, &DebugFiles::default(), &mut LookedAt::new()).unwrap();
         let symbol = binary.symbols.iter().find(|symbol| symbol.name == "probebook_elf_test_function").unwrap();
         assert!(symbol.is_function && symbol.size > 0);
         // The bytes in the file are those in memory.
@@ -120,10 +140,10 @@ mod tests {
     fn other_files_are_refused() {
         let text = tempfile::NamedTempFile::new().unwrap();
         fs::write(text.path(), "not a program").unwrap();
-        let error = read(text.path(), &DebugFiles::default()).unwrap_err();
+        let error = read(text.path(), &DebugFiles::default(), &mut LookedAt::new()).unwrap_err();
         assert!(error.reason.contains("is not a program"), "{error}");
         for path in ["/no/such/file", "/dev/zero", "/"] {
-            assert!(read(Path::new(path), &DebugFiles::default()).is_err(), "{path}");
+            assert!(read(Path::new(path), &DebugFiles::default(), &mut LookedAt::new()).is_err(), "{path}");
         }
     }
 

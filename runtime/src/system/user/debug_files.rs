@@ -11,6 +11,8 @@ use std::sync::{Mutex, PoisonError};
 use object::ReadRef;
 use object::read::Object;
 
+use super::cache::LookedAt;
+use super::compressed;
 use super::file::Binary;
 
 /// Where distributions put them.
@@ -24,16 +26,39 @@ pub struct DebugFiles {
 }
 
 impl DebugFiles {
-    pub fn set_directories(&self, directories: Vec<PathBuf>) {
-        *self.directories.lock().unwrap_or_else(PoisonError::into_inner) = directories;
+    /// Returns whether they are others than before.
+    pub fn set_directories(&self, directories: Vec<PathBuf>) -> bool {
+        let mut known = self.directories.lock().unwrap_or_else(PoisonError::into_inner);
+        let are_new = *known != directories;
+        *known = directories;
+        are_new
     }
 
     /// The debug file of a program: by its build id, or by the name that the program gives.
-    pub fn find<'data, R: ReadRef<'data>>(&self, path: &Path, elf: &object::File<'data, R>) -> Option<PathBuf> {
+    pub fn find<'data, R: ReadRef<'data>>(
+        &self,
+        path: &Path,
+        elf: &object::File<'data, R>,
+        looked_at: &mut LookedAt,
+    ) -> Option<PathBuf> {
         let build_id = elf.build_id().ok().flatten();
         let name = elf.gnu_debuglink().ok().flatten().map(|(name, _)| Path::new(OsStr::from_bytes(name)).to_owned());
         let candidates = self.candidates(path, build_id, name.as_deref());
-        candidates.into_iter().find(|candidate| is_of(candidate, path, build_id))
+        first(candidates, looked_at, |candidate| is_of(candidate, path, build_id))
+    }
+
+    /// The file with what the debug information in `path` shares with that of others, by the name that it
+    /// gives: relative to itself, or by its build id.
+    pub fn supplement(&self, path: &Path, name: &Path, build_id: &[u8], looked_at: &mut LookedAt) -> Option<PathBuf> {
+        let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let mut candidates = vec![real.parent().unwrap_or(Path::new("/")).join(name)];
+        let named = self.directories.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for root in named.iter().map(PathBuf::as_path).chain([Path::new(SYSTEM)]) {
+            candidates.extend(by_build_id(root, build_id));
+            candidates
+                .extend(name.file_name().into_iter().flat_map(|name| [root.join(name), root.join(".dwz").join(name)]));
+        }
+        first(candidates, looked_at, |candidate| has_build_id(candidate, build_id))
     }
 
     fn candidates(&self, path: &Path, build_id: Option<&[u8]>, link: Option<&Path>) -> Vec<PathBuf> {
@@ -70,6 +95,25 @@ fn by_build_id(root: &Path, build_id: &[u8]) -> Option<PathBuf> {
     let (first, rest) = build_id.split_first()?;
     let rest: String = rest.iter().map(|byte| format!("{byte:02x}")).collect();
     Some(root.join(".build-id").join(format!("{first:02x}")).join(format!("{rest}.debug")))
+}
+
+/// The first that is accepted; those that were looked at are noted.
+fn first(candidates: Vec<PathBuf>, looked_at: &mut LookedAt, accept: impl Fn(&Path) -> bool) -> Option<PathBuf> {
+    candidates.into_iter().find(|candidate| {
+        looked_at.push(candidate.clone());
+        accept(candidate)
+    })
+}
+
+/// A supplement says in `.debug_sup` which it is, an older one by a build id like that of programs.
+fn has_build_id(candidate: &Path, build_id: &[u8]) -> bool {
+    let Ok(binary) = Binary::open(candidate) else { return false };
+    let Ok(elf) = binary.elf(candidate) else { return false };
+    let said = || elf.section_by_name(".debug_sup").and_then(|section| compressed::contents(&section, 1 << 16).ok());
+    match elf.build_id().ok().flatten() {
+        Some(own) => own == build_id,
+        None => said().is_some_and(|said| !build_id.is_empty() && said.ends_with(build_id)),
+    }
 }
 
 /// Whether a file is there and was built together with the program.

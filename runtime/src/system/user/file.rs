@@ -4,12 +4,15 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use object::{ReadCache, ReadCacheRange, ReadRef};
 use probebook_compiler::kernel_info::Unavailable;
 
 use super::archive;
+use crate::maps::memory::total_memory;
 
 /// Between an archive and the path of a file in it.
 const IN_ARCHIVE: &str = "!/";
@@ -40,9 +43,9 @@ impl Binary {
         Ok(Binary { cache, start, size })
     }
 
-    pub fn elf(&self, path: &Path) -> Result<object::File<'_, ReadCacheRange<'_, File>>, Unavailable> {
+    pub fn elf(&self, path: &Path) -> Result<object::File<'_, Bounded<'_>>, Unavailable> {
         let range = self.cache.range(self.start, self.size);
-        object::File::parse(range).map_err(|error| not_a_program(path, &error.to_string()))
+        object::File::parse(Bounded(range)).map_err(|error| not_a_program(path, &error.to_string()))
     }
 
     /// Bytes at an offset into the whole file; fewer at its end.
@@ -50,6 +53,31 @@ impl Binary {
         let end = self.start.checked_add(self.size)?;
         let length = length.min(end.checked_sub(offset)?);
         (&self.cache).read_bytes_at(offset, length).ok()
+    }
+}
+
+/// Files may have holes, and then announce tables that are larger than any memory. 4 GiB are more than any
+/// program's tables, and where there is less memory, no more than a quarter of it is taken.
+pub fn room() -> u64 {
+    static ROOM: OnceLock<u64> = OnceLock::new();
+    *ROOM.get_or_init(|| total_memory().map_or(1 << 30, |memory| memory / 4).min(4 << 30))
+}
+
+/// A file's part of interest, of which nothing is read that there is no room for.
+#[derive(Clone, Copy)]
+pub struct Bounded<'a>(ReadCacheRange<'a, File>);
+
+impl<'a> ReadRef<'a> for Bounded<'a> {
+    fn len(self) -> Result<u64, ()> {
+        self.0.len()
+    }
+
+    fn read_bytes_at(self, offset: u64, size: u64) -> Result<&'a [u8], ()> {
+        if size > room() { Err(()) } else { self.0.read_bytes_at(offset, size) }
+    }
+
+    fn read_bytes_at_until(self, range: Range<u64>, delimiter: u8) -> Result<&'a [u8], ()> {
+        self.0.read_bytes_at_until(range, delimiter)
     }
 }
 

@@ -4,6 +4,7 @@ mod archive;
 mod binary;
 mod boundary;
 mod cache;
+mod compressed;
 mod debug_files;
 mod dwarf;
 mod file;
@@ -20,7 +21,7 @@ use probebook_compiler::types::{EnumType, StructType, Type};
 use probebook_compiler::user_info::{Boundary, UsdtProbe, UserBinary, UserInfo, UserPrototype, UserSymbol};
 
 use super::System;
-use cache::Cache;
+use cache::{Cache, LookedAt};
 use debug_files::DebugFiles;
 use dwarf::{DebugInfo, Line};
 
@@ -36,16 +37,15 @@ pub struct UserFiles {
 impl UserFiles {
     /// Folders in which separate debug files are looked for first.
     pub fn set_debug_directories(&self, directories: Vec<PathBuf>) {
-        self.debug_files.set_directories(directories);
+        if self.debug_files.set_directories(directories) {
+            self.binaries.clear();
+            self.debug_infos.clear();
+        }
     }
 
-    /// A binary's debug information. That there is none is not remembered: it may be installed any time.
     fn debug_info(&self, path: &Path) -> Result<Arc<DebugInfo>, Unavailable> {
-        let found = self.debug_infos.get(path, |path| DebugInfo::open(path, &self.debug_files));
-        if found.is_err() {
-            self.debug_infos.forget(path);
-        }
-        found
+        let open = |path: &Path, others: &mut LookedAt| DebugInfo::open(path, &self.debug_files, others);
+        self.debug_infos.get_with_others(path, open)
     }
 }
 
@@ -62,7 +62,7 @@ impl UserInfo for System {
     }
 
     fn user_binary(&self, path: &Path) -> Result<Arc<UserBinary>, Unavailable> {
-        self.user.binaries.get(path, |path| binary::read(path, &self.user.debug_files))
+        self.user.binaries.get_with_others(path, |path, others| binary::read(path, &self.user.debug_files, others))
     }
 
     fn usdt_probes(&self, path: &Path) -> Result<Arc<Vec<UsdtProbe>>, Unavailable> {

@@ -10,7 +10,8 @@ use probebook_compiler::kernel_info::Unavailable;
 use probebook_compiler::user_info::{UsdtLocation, UsdtProbe};
 
 use super::binary::{Segment, file_offset, segments};
-use super::file::Binary;
+use super::compressed;
+use super::file::{self, Binary};
 
 const SECTION: &str = ".note.stapsdt";
 /// Moves with the code when a program is prelinked; notes tell where it was before.
@@ -50,7 +51,7 @@ fn probes<'data, R: ReadRef<'data>>(elf: &object::File<'data, R>, segments: &[Se
     let base = elf.section_by_name(BASE).map(|section| section.address());
     let mut found: BTreeMap<(String, String), Vec<UsdtLocation>> = BTreeMap::new();
     for section in elf.sections().filter(|section| section.name() == Ok(SECTION)) {
-        let Ok(data) = section.uncompressed_data() else { continue };
+        let Ok(data) = compressed::contents(&section, file::room()) else { continue };
         for note in notes(&data, layout) {
             let moved = base.map_or(0, |base| base.wrapping_sub(note.base));
             let address = note.address.wrapping_add(moved);

@@ -9,6 +9,7 @@ mod lines;
 mod members;
 mod names;
 mod passing;
+mod places;
 mod reader;
 mod sections;
 #[cfg(test)]
@@ -22,8 +23,9 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use gimli::{UnitOffset, constants};
 use probebook_compiler::kernel_info::Unavailable;
 use probebook_compiler::types::{EnumType, StructType, Type};
-use probebook_compiler::user_info::{Parameter, UserPrototype};
+use probebook_compiler::user_info::{AtEntry, Parameter, UserPrototype};
 
+use super::cache::LookedAt;
 use super::debug_files::DebugFiles;
 use super::file::Binary;
 pub use lines::Line;
@@ -48,16 +50,16 @@ enum TypePlace {
 
 impl DebugInfo {
     /// The debug information of a binary, in its own file or in that which `debug_files` finds.
-    pub fn open(path: &Path, debug_files: &DebugFiles) -> Result<DebugInfo, Unavailable> {
+    pub fn open(path: &Path, debug_files: &DebugFiles, looked_at: &mut LookedAt) -> Result<DebugInfo, Unavailable> {
         let mut beside = vec![path.to_owned()];
-        let dwarf = match sections::read(path)? {
+        let dwarf = match sections::read(path, debug_files, looked_at)? {
             Some(dwarf) => Some(dwarf),
             None => {
                 let binary = Binary::open(path)?;
-                match debug_files.find(path, &binary.elf(path)?) {
+                match debug_files.find(path, &binary.elf(path)?, looked_at) {
                     Some(file) => {
                         beside.push(file.clone());
-                        sections::read(&file)?
+                        sections::read(&file, debug_files, looked_at)?
                     }
                     None => None,
                 }
@@ -77,16 +79,20 @@ impl DebugInfo {
         let unit = self.units.load(self.units.at_address(address)?)?;
         let offset = *unit.names(&self.units).functions.get(&address)?;
         let function = Die { unit, offset };
+        let entry = function.entry()?;
         let reader = TypeReader::new(&self.units);
         let mut parameters = Vec::new();
         function.each_child(|child| {
             if child.tag() == constants::DW_TAG_formal_parameter {
-                parameters.push(parameter(&reader, &function.at(child.offset())));
+                let die = function.at(child.offset());
+                let at_entry = places::at_entry(&self.units, &entry, address, &die);
+                parameters.push(Parameter { at_entry, ..parameter(&reader, &die) });
             }
             reader.spend(1)
         });
         let result = attribute(&reader, &function, |die, entry| reader.type_of(die, entry));
-        Some(UserPrototype { parameters, result: reader.passing(result.as_ref()) })
+        let is_called_otherwise = places::is_called_otherwise(&entry);
+        Some(UserPrototype { parameters, result: reader.passing(result.as_ref()), is_called_otherwise })
     }
 
     /// A structure or union; the unit whose code is at `near` is asked first.
@@ -163,6 +169,7 @@ fn parameter(reader: &TypeReader, die: &Die) -> Parameter {
         ty: ty.as_ref().map_or(Type::Void, |ty| reader.ty(ty)),
         c_type: reader.c_name(ty.as_ref()),
         passing: reader.passing(ty.as_ref()),
+        at_entry: AtEntry::default(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
+use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -24,10 +25,12 @@ const MOST_RANGES: usize = 4_000_000;
 /// All units of a binary's debug information.
 pub struct Units {
     dwarf: Dwarf,
-    /// Those of `.debug_info`, by their place, then those of `.debug_types`.
+    /// Those of `.debug_info`, by their place, those of `.debug_types`, then those of the supplement's `.debug_info`.
     headers: Vec<UnitHeader<Bytes>>,
-    /// How many are of `.debug_info`.
-    in_debug_info: usize,
+    /// Which are of `.debug_info`.
+    own: Range<usize>,
+    /// Which are of the supplement: what several files have in common.
+    shared: Range<usize>,
     ranges: Vec<Covered>,
     /// Type units by their signatures.
     signatures: HashMap<u64, usize>,
@@ -66,7 +69,8 @@ impl Units {
         let deadline = Instant::now() + LONGEST;
         let mut units = Units {
             headers: Vec::new(),
-            in_debug_info: 0,
+            own: 0..0,
+            shared: 0..0,
             ranges: Vec::new(),
             signatures: HashMap::new(),
             beside,
@@ -74,17 +78,16 @@ impl Units {
             loaded: Mutex::default(),
             dwarf,
         };
-        let mut headers = units.dwarf.units();
-        // What is behind a damaged unit cannot be found.
-        while let Ok(Some(header)) = headers.next() {
-            units.headers.push(header);
+        units.headers = info_headers(&units.dwarf).collect();
+        units.own = 0..units.headers.len();
+        units.headers = headers(&units.dwarf).collect();
+        units.shared = units.headers.len()..units.headers.len();
+        if let Some(supplement) = units.dwarf.sup() {
+            let shared = info_headers(supplement).collect::<Vec<_>>();
+            units.headers.extend(shared);
+            units.shared.end = units.headers.len();
         }
-        units.in_debug_info = units.headers.len();
-        let mut headers = units.dwarf.type_units();
-        while let Ok(Some(header)) = headers.next() {
-            units.headers.push(header);
-        }
-        for number in 0..units.headers.len() {
+        for number in 0..units.shared.start {
             units.index(number);
             if Instant::now() > deadline || units.ranges.len() > MOST_RANGES {
                 return None;
@@ -119,14 +122,19 @@ impl Units {
         self.headers.len()
     }
 
-    /// Whether a unit has a type and nothing else.
+    /// Whether a unit has types and nothing else.
     pub fn is_type(&self, number: usize) -> bool {
-        self.headers.get(number).is_some_and(|header| type_signature(header).is_some())
+        self.shared.contains(&number) || self.headers.get(number).is_some_and(|header| type_signature(header).is_some())
     }
 
     /// A unit as the binary itself has it: of a split one, the half with source lines.
     pub fn skeleton(&self, number: usize) -> Option<Unit> {
-        self.dwarf.unit(self.headers.get(number)?.clone()).ok()
+        self.dwarf_of(number).unit(self.headers.get(number)?.clone()).ok()
+    }
+
+    /// The sections that a unit is in.
+    fn dwarf_of(&self, number: usize) -> &Dwarf {
+        self.dwarf.sup().filter(|_| self.shared.contains(&number)).unwrap_or(&self.dwarf)
     }
 
     /// The unit whose code is at an address.
@@ -191,7 +199,10 @@ impl Units {
     pub fn follow(&self, from: &Arc<Loaded>, value: Value) -> Option<Die> {
         match value {
             AttributeValue::UnitRef(offset) => Some(Die { unit: Arc::clone(from), offset }),
-            AttributeValue::DebugInfoRef(offset) if from.split.is_none() => self.at_offset(offset),
+            AttributeValue::DebugInfoRef(offset) if from.split.is_none() => {
+                self.at_offset(if self.shared.contains(&from.number) { &self.shared } else { &self.own }, offset)
+            }
+            AttributeValue::DebugInfoRefSup(offset) => self.at_offset(&self.shared, offset),
             AttributeValue::DebugInfoRef(offset) => {
                 let offset = offset.to_unit_offset(&from.unit.header)?;
                 Some(Die { unit: Arc::clone(from), offset })
@@ -201,10 +212,11 @@ impl Units {
         }
     }
 
-    fn at_offset(&self, offset: DebugInfoOffset) -> Option<Die> {
-        let headers = self.headers.get(..self.in_debug_info)?;
+    /// The entry at a place in the `.debug_info` that these units are of.
+    fn at_offset(&self, units: &Range<usize>, offset: DebugInfoOffset) -> Option<Die> {
+        let headers = self.headers.get(units.clone())?;
         let behind = headers.partition_point(|header| header.debug_info_offset().is_some_and(|start| start <= offset));
-        let number = behind.checked_sub(1)?;
+        let number = units.start + behind.checked_sub(1)?;
         let unit = self.load(number)?;
         // A split unit's own entries are elsewhere.
         if unit.split.is_some() {
@@ -241,7 +253,7 @@ impl Units {
 impl Loaded {
     /// The sections that the unit's entries are in.
     pub fn dwarf<'a>(&'a self, units: &'a Units) -> &'a Dwarf {
-        self.split.as_deref().unwrap_or(units.dwarf())
+        self.split.as_deref().unwrap_or_else(|| units.dwarf_of(self.number))
     }
 
     /// Whether its entries are in another file than its code.
@@ -343,9 +355,14 @@ fn type_unit(dwarf: &Dwarf, signature: u64) -> Option<(Unit, UnitOffset)> {
 
 /// Headers of all units, up to the first that makes no sense.
 pub fn headers(dwarf: &Dwarf) -> impl Iterator<Item = UnitHeader<Bytes>> {
-    let (mut in_info, mut in_types) = (dwarf.units(), dwarf.type_units());
-    let in_info = std::iter::from_fn(move || in_info.next().ok().flatten());
-    in_info.chain(std::iter::from_fn(move || in_types.next().ok().flatten()))
+    let mut in_types = dwarf.type_units();
+    info_headers(dwarf).chain(std::iter::from_fn(move || in_types.next().ok().flatten()))
+}
+
+/// Those of `.debug_info`.
+fn info_headers(dwarf: &Dwarf) -> impl Iterator<Item = UnitHeader<Bytes>> {
+    let mut headers = dwarf.units();
+    std::iter::from_fn(move || headers.next().ok().flatten())
 }
 
 /// The signature of a type unit, and where in it the type is.

@@ -118,11 +118,11 @@ fn mutate(good: &[u8], debug: &[(usize, usize)], random: &mut Random) -> Vec<u8>
 fn read_all(path: &Path) {
     let files = DebugFiles::default();
     let _ = notes::read(path);
-    let symbols = binary::read(path, &files).map(|binary| binary.symbols).unwrap_or_default();
+    let symbols = binary::read(path, &files, &mut LookedAt::new()).map(|binary| binary.symbols).unwrap_or_default();
     for symbol in symbols.iter().take(20) {
         boundary::check(path, symbol, symbol.size / 2);
     }
-    let Ok(info) = DebugInfo::open(path, &files) else { return };
+    let Ok(info) = DebugInfo::open(path, &files, &mut LookedAt::new()) else { return };
     for symbol in &symbols {
         let _ = info.prototype(symbol.address);
     }

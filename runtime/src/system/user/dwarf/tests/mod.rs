@@ -1,6 +1,7 @@
 //! Debug information of real programs, in every form that compilers and tools here write.
 
 mod damaged;
+mod packed;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use probebook_compiler::types::{AddressSpace, StructType, Type};
 use probebook_compiler::user_info::UserPrototype;
 
 use super::*;
-use crate::system::user::binary;
+use crate::system::user::{binary, compressed};
 
 const C: &str = include_str!("program.c");
 const CPP: &str = include_str!("classes.cpp");
@@ -39,11 +40,11 @@ fn run(folder: &Path, command: &str, arguments: &[&str]) -> bool {
 }
 
 fn open(program: &Path) -> DebugInfo {
-    DebugInfo::open(program, &DebugFiles::default()).unwrap()
+    DebugInfo::open(program, &DebugFiles::default(), &mut LookedAt::new()).unwrap()
 }
 
 fn address(program: &Path, function: &str) -> u64 {
-    let binary = binary::read(program, &DebugFiles::default()).unwrap();
+    let binary = binary::read(program, &DebugFiles::default(), &mut LookedAt::new()).unwrap();
     binary.symbols.iter().find(|symbol| symbol.name.contains(function)).unwrap().address
 }
 
@@ -169,15 +170,20 @@ fn what_was_stripped_off_is_found() {
     check(&stripped, &open(&stripped));
     fs::create_dir(folder.join("elsewhere")).unwrap();
     fs::rename(folder.join("stripped.debug"), folder.join("elsewhere/stripped.debug")).unwrap();
-    let error = DebugInfo::open(&stripped, &DebugFiles::default()).err().unwrap();
+    let error = DebugInfo::open(&stripped, &DebugFiles::default(), &mut LookedAt::new()).err().unwrap();
     assert_eq!(error.reason, format!("no debuginfo found for {}", stripped.display()));
     let files = DebugFiles::default();
     files.set_directories(vec!["elsewhere".into()]);
-    assert!(DebugInfo::open(&stripped, &files).unwrap().prototype(address_of_main(&built.program)).is_some());
+    assert!(
+        DebugInfo::open(&stripped, &files, &mut LookedAt::new())
+            .unwrap()
+            .prototype(address_of_main(&built.program))
+            .is_some()
+    );
 }
 
 fn address_of_main(program: &Path) -> u64 {
-    let binary = binary::read(program, &DebugFiles::default()).unwrap();
+    let binary = binary::read(program, &DebugFiles::default(), &mut LookedAt::new()).unwrap();
     binary.symbols.iter().find(|symbol| symbol.name == "main").unwrap().address
 }
 
