@@ -26,6 +26,8 @@ pub struct UserBinary {
     /// The file that offsets are in: the archive, if it is in one.
     pub file: PathBuf,
     pub symbols: Vec<UserSymbol>,
+    /// Its functions take their arguments by another convention than the machine's.
+    pub is_32_bit: bool,
 }
 
 /// A static tracepoint (`.note.stapsdt`). The same probe may stand in several places, with its

@@ -18,6 +18,7 @@ pub struct FakeKernel {
     pub usdt: Vec<UsdtProbe>,
     /// Every binary's functions.
     pub symbols: Vec<UserSymbol>,
+    pub is_32_bit: bool,
     /// Module and name of the kernel's functions.
     pub functions: Vec<(String, String)>,
     pub kprobe_sessions: bool,
@@ -116,7 +117,12 @@ impl UserInfo for FakeKernel {
     }
 
     fn user_binary(&self, path: &Path) -> Result<Arc<UserBinary>, Unavailable> {
-        Ok(Arc::new(UserBinary { path: path.into(), file: path.into(), symbols: self.symbols.clone() }))
+        Ok(Arc::new(UserBinary {
+            path: path.into(),
+            file: path.into(),
+            symbols: self.symbols.clone(),
+            is_32_bit: self.is_32_bit,
+        }))
     }
 
     fn usdt_probes(&self, _: &Path) -> Result<Arc<Vec<UsdtProbe>>, Unavailable> {

@@ -156,6 +156,9 @@ fn numbered(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
         let site = std::sync::Arc::clone(site);
         return lowerer.usdt_argument(&site, index as usize, call.span);
     }
+    if let Arguments::User(function) = &lowerer.probe.arguments {
+        lowerer.check_convention(function, call.span)?;
+    }
     if let Arguments::Words(_) = lowerer.probe.arguments {
         // bpf_raw_tracepoint_args holds up to twelve.
         if index >= 12 {

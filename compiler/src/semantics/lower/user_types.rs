@@ -92,8 +92,20 @@ impl Lowerer<'_> {
         self.error("value-too-large", span, message)
     }
 
+    /// Arguments of 32-bit programs lie on the stack, not in registers.
+    pub fn check_convention(&mut self, function: &UserFunction, span: Span) -> Lowered<()> {
+        if !function.is_32_bit {
+            return Ok(());
+        }
+        let message = format!("{} is a 32-bit program: its arguments are not in registers", function.path.display());
+        let diagnostic = Diagnostic::error("no-arguments", span, message);
+        let hint = "read them from the stack, which has the return address first: *(uint32*)uptr(reg(\"sp\") + 4)";
+        Err(self.report(diagnostic.hint(hint)))
+    }
+
     fn user_prototype(&mut self, function: &UserFunction, span: Span) -> Lowered<Arc<UserPrototype>> {
         self.probe.depends.set(true);
+        self.check_convention(function, span)?;
         if function.offset > 0 {
             let message = format!(
                 "args holds what {} was called with only at its start: {} bytes behind it registers may hold other values",
@@ -223,6 +235,23 @@ mod tests {
     use crate::semantics::fake::FakeKernel;
     use crate::user_info::{Passing, UserSymbol};
 
+    fn first_error(kernel: &FakeKernel, text: &str) -> &'static str {
+        let mut sources = Sources::default();
+        let source = sources.add("In [1]", text);
+        let errors = compile(&Request::new(&sources, source, kernel)).err().unwrap_or_default();
+        errors.first().map_or("none", |error| error.id)
+    }
+
+    #[test]
+    fn arguments_of_32_bit_programs_are_not_read_from_registers() {
+        let symbol = UserSymbol { name: "f".into(), file_offset: 16, address: 16, size: 16, is_function: true };
+        let kernel = FakeKernel { symbols: vec![symbol], is_32_bit: true, ..FakeKernel::default() };
+        for text in ["uprobe:/b:f { print(args); }", "uprobe:/b:f { print(args.b); }", "uprobe:/b:f { print(arg0); }"] {
+            assert_eq!(first_error(&kernel, text), "no-arguments", "{text}");
+        }
+        assert_eq!(first_error(&kernel, "uretprobe:/b:f { print(retval); }"), "none");
+    }
+
     /// As damaged debug information announces them.
     #[test]
     fn values_beyond_all_bounds_are_refused() {
@@ -239,10 +268,7 @@ mod tests {
         let prototype = UserPrototype { parameters, ..UserPrototype::default() };
         let kernel = FakeKernel { symbols: vec![symbol], prototype, ..FakeKernel::default() };
         for text in ["uprobe:/b:f { print(args); }", "uprobe:/b:f { print(args.b); }", "uprobe:/b:f { @ = args.c; }"] {
-            let mut sources = Sources::default();
-            let source = sources.add("In [1]", text);
-            let errors = compile(&Request::new(&sources, source, &kernel)).err().unwrap_or_default();
-            assert_eq!(errors.first().map(|error| error.id), Some("value-too-large"), "{text}");
+            assert_eq!(first_error(&kernel, text), "value-too-large", "{text}");
         }
     }
 }

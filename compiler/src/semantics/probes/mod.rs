@@ -122,6 +122,8 @@ pub struct UserFunction {
     pub address: u64,
     /// Bytes behind the function's start.
     pub offset: u64,
+    /// The function is in a 32-bit program.
+    pub is_32_bit: bool,
 }
 
 /// All places of a static tracepoint.

@@ -39,6 +39,9 @@ const LANGUAGES: [&str; 2] = ["cpp", "rust"];
 const UNSAFE_HINT: &str =
     "Use --unsafe to force attachment. WARNING: This option could lead to data corruption in the target process.";
 
+const NO_SYMBOLS: &str = "this file has no symbols of functions: they were stripped off, or it is packed; install its \
+                          debug symbols, or give an address with --unsafe";
+
 type Outcome = Result<Vec<Expanded>, Box<Diagnostic>>;
 
 /// What an attach point says, taken apart.
@@ -154,7 +157,7 @@ fn in_binary(request: &Request, ty: &'static ProbeType, path: &Path, point: &Poi
         (Ok(binary), _) => binary,
         // Any file may hold code that somebody runs.
         (Err(_), Place::Address(_)) if allow_unsafe => {
-            Arc::new(UserBinary { path: path.into(), file: path.into(), symbols: Vec::new() })
+            Arc::new(UserBinary { path: path.into(), file: path.into(), ..UserBinary::default() })
         }
         (Err(error), _) => return Err(request.unavailable(error)),
     };
@@ -183,7 +186,12 @@ impl Lookup<'_> {
                 Some(_) => self.all().filter_map(|symbol| self.request.info.demangled(&symbol.name)).collect(),
                 None => self.all().map(|symbol| symbol.name.clone()).collect(),
             };
-            return Err(self.request.no_match(self.ty, &self.shown(name), name, names.iter().map(String::as_str)));
+            let error = self.request.no_match(self.ty, &self.shown(name), name, names.iter().map(String::as_str));
+            return Err(if names.is_empty() && self.language.is_none() {
+                Box::new(error.hint(NO_SYMBOLS))
+            } else {
+                error
+            });
         }
         self.request.check_limit(matching.len())?;
         let mut result = Vec::new();
@@ -291,6 +299,7 @@ impl Lookup<'_> {
             symbol: symbol.name.clone(),
             address: symbol.address,
             offset,
+            is_32_bit: self.binary.is_32_bit,
         };
         self.expanded(name, function, symbol.file_offset + offset)
     }

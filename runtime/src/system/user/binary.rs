@@ -10,6 +10,7 @@ use probebook_compiler::user_info::{UserBinary, UserSymbol};
 use super::cache::LookedAt;
 use super::compressed;
 use super::debug_files::DebugFiles;
+use super::dynamic;
 use super::file::{self, Binary};
 
 /// A loaded part of a file.
@@ -24,9 +25,13 @@ pub struct Segment {
 pub fn read(path: &Path, debug_files: &DebugFiles, looked_at: &mut LookedAt) -> Result<UserBinary, Unavailable> {
     let binary = Binary::open(path)?;
     let elf = binary.elf(path)?;
+    file::check_machine(path, &elf)?;
     let segments = segments(&elf, binary.start);
     let mut symbols = Vec::new();
     add_symbols(&elf, &segments, &mut symbols);
+    if elf.sections().next().is_none() {
+        dynamic::add_symbols(&elf, &segments, &mut symbols);
+    }
     if elf.symbol_table().is_none() {
         match debug_files.find(path, &elf, looked_at) {
             Some(debug_file) => add_debug_symbols(&debug_file, &segments, &mut symbols),
@@ -36,7 +41,7 @@ pub fn read(path: &Path, debug_files: &DebugFiles, looked_at: &mut LookedAt) -> 
     symbols.sort_by(|a, b| a.name.cmp(&b.name).then(a.address.cmp(&b.address)).then(b.size.cmp(&a.size)));
     symbols.dedup_by(|a, b| a.name == b.name && a.address == b.address);
     let (file, _) = file::split_archive(path);
-    Ok(UserBinary { path: path.to_owned(), file, symbols })
+    Ok(UserBinary { path: path.to_owned(), file, symbols, is_32_bit: !elf.is_64() })
 }
 
 /// The loaded parts of a binary that starts at `start` in its file.

@@ -8,7 +8,8 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use object::{ReadCache, ReadCacheRange, ReadRef};
+use object::read::Object;
+use object::{Architecture, ReadCache, ReadCacheRange, ReadRef};
 use probebook_compiler::kernel_info::Unavailable;
 
 use super::archive;
@@ -91,6 +92,25 @@ pub fn split_archive(path: &Path) -> (PathBuf, Option<String>) {
 
 pub fn unreadable(path: &Path, error: &io::Error) -> Unavailable {
     Unavailable { reason: format!("{} cannot be read: {}", path.display(), crate::text::reason(error)), remedy: None }
+}
+
+/// Refuses programs that this machine's kernel runs in no mode: nothing would ever fire.
+pub fn check_machine<'data, R: ReadRef<'data>>(path: &Path, elf: &object::File<'data, R>) -> Result<(), Unavailable> {
+    let runs: &[Architecture] = if cfg!(target_arch = "aarch64") {
+        &[Architecture::Aarch64, Architecture::Arm]
+    } else {
+        &[Architecture::X86_64, Architecture::X86_64_X32, Architecture::I386]
+    };
+    let machine = elf.architecture();
+    if runs.contains(&machine) {
+        return Ok(());
+    }
+    let name = match machine {
+        Architecture::Unknown => "another kind of machine".to_owned(),
+        known => format!("{known:?}").to_lowercase(),
+    };
+    let here = std::env::consts::ARCH;
+    Err(Unavailable { reason: format!("{} is for {name}, and this machine is {here}", path.display()), remedy: None })
 }
 
 fn not_a_program(path: &Path, reason: &str) -> Unavailable {

@@ -7,6 +7,7 @@ mod cache;
 mod compressed;
 mod debug_files;
 mod dwarf;
+mod dynamic;
 mod file;
 mod libraries;
 mod mapped;

@@ -42,6 +42,7 @@ struct Layout {
 pub fn read(path: &Path) -> Result<Vec<UsdtProbe>, Unavailable> {
     let binary = Binary::open(path)?;
     let elf = binary.elf(path)?;
+    file::check_machine(path, &elf)?;
     let segments = segments(&elf, binary.start);
     Ok(probes(&elf, &segments))
 }

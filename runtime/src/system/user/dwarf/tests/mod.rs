@@ -2,6 +2,7 @@
 
 mod damaged;
 mod packed;
+mod unusual;
 
 use std::fs;
 use std::path::{Path, PathBuf};
