@@ -23,6 +23,14 @@ const BPFTRACE_NAMES: [(&str, &str); 4] = [
     ("loop", "Loop support"),
 ];
 
+/// What bpftrace may be built without, by the names that its `--info` has for it.
+const BUILT_IN: [&str; 4] = [
+    "bcc library path resolution",
+    "libdw (DWARF support)",
+    "blazesym (advanced symbolization)",
+    "dwunwind (DWARF stack unwinding)",
+];
+
 /// Prints a line for each thing that was tried. The exit code is 1 if tracing is not possible at all.
 pub fn run(arguments: &Arguments) -> ExitCode {
     let session = match Session::new(SessionOptions::default()) {
@@ -77,7 +85,7 @@ pub fn info() -> ExitCode {
     text.extend(version().lines().map(|line| format!("  version: {line}\n")));
     text.push_str("  LLVM: 22\n");
     // What bpftrace may be built without.
-    for part in ["libdw (DWARF support)", "blazesym (advanced symbolization)", "dwunwind (DWARF stack unwinding)"] {
+    for part in BUILT_IN {
         text.push_str(&format!("  {part}: yes\n"));
     }
     let mut area = "";

@@ -86,7 +86,14 @@ fn info_has_bpftraces_words() {
     }
     let said = probebook(&["run", "--info"]);
     assert_eq!(said.code, 0, "{}", said.stderr);
-    for name in ["kprobe_session:", "  btf: yes", "  probe_read_kernel: yes", "  dpath:", "  iter:"] {
+    for name in [
+        "kprobe_session:",
+        "  bcc library path resolution: yes",
+        "  btf: yes",
+        "  probe_read_kernel: yes",
+        "  dpath:",
+        "  iter:",
+    ] {
         assert!(said.stdout.contains(name), "{name}: {}", said.stdout);
     }
 }
