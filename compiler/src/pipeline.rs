@@ -276,7 +276,7 @@ mod tests {
         let tracepoints = ["x", "y"].map(|name| ("a".to_string(), name.to_string(), field.to_string())).into();
         let kernel = FakeKernel { tracepoints, ..FakeKernel::default() };
         let mut sources = Sources::default();
-        let text = "tracepoint:a:x, tracepoint:a:y { printf(\"%d\\n\", args.fd); printf(\"%d\\n\", args.fd); }";
+        let text = "tracepoint:a:x, tracepoint:a:y /probe != \"\"/ { printf(\"%d\\n\", args.fd); printf(\"%d\\n\", args.fd); }";
         let source = sources.add("In [1]", text);
         let plan = compile(&Request::new(&sources, source, &kernel)).ok().unwrap().plan;
         assert_eq!((plan.programs.len(), plan.events.len()), (2, 2));

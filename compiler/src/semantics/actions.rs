@@ -64,7 +64,8 @@ pub struct Walk<'a> {
     pub probes: Vec<ProbePlan>,
 }
 
-/// A program that further probes of its action can have: those like its first one, perhaps only those in its binary.
+/// A program that further probes of its action can have: those like its first one, perhaps only
+/// those in its binary, and whose records have the same fields.
 struct Shared<'a> {
     first: &'a ProbeContext,
     only_in: Option<&'a Path>,
@@ -73,7 +74,9 @@ struct Shared<'a> {
 
 impl Shared<'_> {
     fn serves(&self, context: &ProbeContext) -> bool {
-        is_alike(self.first, context) && (self.only_in.is_none() || self.only_in == path(context))
+        is_alike(self.first, context)
+            && (self.only_in.is_none() || self.only_in == path(context))
+            && context.has_fields(&self.first.depends_on_fields.borrow())
     }
 }
 
@@ -184,6 +187,26 @@ mod tests {
             assert_eq!(analysed(&text, MANY - 1).module.programs.len(), few, "{text}");
             assert_eq!(analysed(&text, MANY).module.programs.len(), many, "{text}");
         }
+    }
+
+    #[test]
+    fn tracepoints_share_a_program_if_the_fields_it_reads_are_where_they_are_in_the_first() {
+        let record = |offset: u32, size: u32| {
+            format!(
+                "\tfield:long ret;\toffset:{offset};\tsize:{size};\tsigned:1;\n\tfield:int nr;\toffset:8;\tsize:4;\tsigned:1;\n"
+            )
+        };
+        let records = [("w", record(16, 8)), ("x", record(16, 8)), ("y", record(24, 8)), ("z", record(16, 4))];
+        let tracepoints = records.map(|(name, format)| ("a".into(), name.into(), format)).into();
+        let kernel = FakeKernel { tracepoints, ..FakeKernel::default() };
+        let programs = |text: &str| -> Vec<usize> {
+            let script = crate::syntax::parse(text, crate::syntax::ast::SourceId::default()).unwrap();
+            let analysis = analyse(&script, &mut Environment::default(), &kernel, None);
+            analysis.ok().unwrap().probes.iter().map(|probe| probe.program).collect()
+        };
+        assert_eq!(programs("tracepoint:a:* { @[args.nr, probetype] = count(); }"), [0, 0, 0, 0]);
+        assert_eq!(programs("tracepoint:a:* { @[args.nr, args.ret] = count(); }"), [0, 0, 1, 2]);
+        assert_eq!(programs("tracepoint:a:* { print(args); }"), [0, 1, 2, 3]);
     }
 
     /// Cookies are indices into the plan; the table begins with the action's first probe.

@@ -85,7 +85,6 @@ pub const ENTRIES: &[Entry] = &[
         example: "tracepoint:syscalls:sys_enter_read, profile:hz:9 { @[probetype] = count(); }",
         mode: Mode::CompileTime,
         lower: Lower::Value(|lowerer, call| {
-            lowerer.probe.depends.set(true);
             let name = match lowerer.probe.provider {
                 "begin" | "end" | "self" => "special",
                 other => other,

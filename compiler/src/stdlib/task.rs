@@ -148,7 +148,6 @@ fn user_mode(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {
         let level = Ir::binary(Op::And, segment, Ir::int(3));
         lowerer.bind(Scalar::I64, Ir::binary(Op::Eq, level, Ir::int(3)).bool_to_int())
     } else {
-        lowerer.probe.depends.set(true);
         // Those of the runtime itself run on its behalf, all others in the kernel.
         Ir::int(i64::from(matches!(provider, "begin" | "end" | "self" | "test" | "bench")))
     };

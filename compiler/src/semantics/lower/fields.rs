@@ -136,10 +136,11 @@ impl Lowerer<'_> {
     /// `args.name`
     fn argument(&mut self, field: &Ident, span: Span) -> Lowered<Operand> {
         let probe = self.probe;
-        probe.depends.set(true);
+        probe.depends.set(probe.depends.get() || !matches!(probe.arguments, Arguments::Tracepoint(_)));
         match &probe.arguments {
             Arguments::Tracepoint(info) => {
                 let member = self.find_field(info, field)?;
+                probe.depends_on_fields.borrow_mut().push(member.clone());
                 if member.data_loc {
                     return self.data_location(&member, span);
                 }

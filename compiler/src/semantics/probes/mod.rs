@@ -19,7 +19,7 @@ mod usdt;
 pub mod usdt_arguments;
 mod watchpoint;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -92,6 +92,8 @@ pub struct ProbeContext {
     pub depends: Cell<bool>,
     /// Set when lowering used a text that is the probe's own, such as its name.
     pub depends_on_name: Cell<bool>,
+    /// The fields of the tracepoint's record that lowering used.
+    pub depends_on_fields: RefCell<Vec<StructField>>,
     /// Set when lowering used a type of the binary that the probe is in.
     pub depends_on_binary: Cell<bool>,
 }
@@ -147,6 +149,15 @@ pub fn words(name: &str, parameters: Vec<(String, Type)>) -> (Arc<StructType>, u
 }
 
 impl ProbeContext {
+    /// Whether a tracepoint's record has all of these fields, each in its place.
+    pub fn has_fields(&self, fields: &[StructField]) -> bool {
+        let own = match &self.arguments {
+            Arguments::Tracepoint(info) => info.fields.as_slice(),
+            _ => &[],
+        };
+        fields.iter().all(|field| own.contains(field))
+    }
+
     /// The binary that the probe is in, and an address in its code; of static probes any.
     pub fn binary(&self) -> Option<(&Path, u64)> {
         match &self.arguments {
@@ -168,6 +179,7 @@ impl ProbeContext {
             needs_types: Cell::new(false),
             depends: Cell::new(false),
             depends_on_name: Cell::new(false),
+            depends_on_fields: RefCell::default(),
             depends_on_binary: Cell::new(false),
         }
     }
