@@ -109,7 +109,11 @@ impl Source {
                 let blank = |byte| if byte == b'\n' { '\n' } else { ' ' };
                 Cow::Owned(head.bytes().map(blank).chain(script.chars()).collect())
             }
-            _ => Cow::Borrowed(&self.text),
+            // Some editors begin a file with a byte order mark.
+            _ => match self.text.strip_prefix('\u{feff}') {
+                Some(script) => Cow::Owned(format!("   {script}")),
+                None => Cow::Borrowed(&self.text),
+            },
         }
     }
 }

@@ -8,21 +8,16 @@ use super::parser::parse;
 pub enum Completeness {
     /// Nothing: it parses.
     Complete,
-    /// An end: of a bracket, a string, a comment, a probe.
+    /// An end: of a bracket, a comment, a probe. Not of a string, which ends on its line: what is asked about is
+    /// whether another line is to follow.
     Incomplete,
     /// A correction: no continuation makes it a script.
     Invalid,
 }
 
 /// Diagnostics that more text can cure.
-const CURABLE: [&str; 6] = [
-    "unclosed-brace",
-    "unclosed-bracket",
-    "unclosed-parenthesis",
-    "unterminated-comment",
-    "unterminated-string",
-    "unexpected-end",
-];
+const CURABLE: [&str; 5] =
+    ["unclosed-brace", "unclosed-bracket", "unclosed-parenthesis", "unterminated-comment", "unexpected-end"];
 
 /// Tells whether `text` is a script, or could become one if more is typed.
 pub fn completeness(text: &str) -> Completeness {
@@ -30,10 +25,9 @@ pub fn completeness(text: &str) -> Completeness {
         return Completeness::Complete;
     };
     let end = text.trim_end().len();
-    let curable = diagnostics.iter().all(|diagnostic| {
-        // A string ends with its line: it can be continued on the last one only.
-        CURABLE.contains(&diagnostic.id) && diagnostic.primary.span.end as usize >= end
-    });
+    let curable = diagnostics
+        .iter()
+        .all(|diagnostic| CURABLE.contains(&diagnostic.id) && diagnostic.primary.span.end as usize >= end);
     if curable { Completeness::Incomplete } else { Completeness::Invalid }
 }
 
@@ -52,7 +46,7 @@ mod tests {
             ("begin { print(1);\n", Incomplete),
             ("begin { print(", Incomplete),
             ("begin { @x[1, ", Incomplete),
-            ("begin { printf(\"abc", Incomplete),
+            ("begin { printf(\"abc", Invalid),
             ("begin { /* abc", Incomplete),
             ("kprobe:vfs_read", Incomplete),
             ("kprobe:vfs_read,\n", Incomplete),

@@ -46,5 +46,20 @@ pub fn plain(kind: &str, message: &str) -> ErrorReport {
 
 /// Warnings, as text for standard error.
 pub fn warnings(diagnostics: &[Diagnostic], sources: &Sources) -> String {
-    diagnostics.iter().map(|diagnostic| render::to_text(diagnostic, sources, true)).collect()
+    diagnostics.iter().map(|diagnostic| render::to_text(diagnostic, sources, true) + "\n").collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_warning_has_lines_of_its_own() {
+        let mut sources = Sources::default();
+        let source = sources.add("In [1]", "begin { }");
+        let warning = Diagnostic::warning("first", Span { source, start: 0, end: 5 }, "first");
+        let text = warnings(&[warning.clone(), warning], &sources);
+        assert_eq!(text.lines().filter(|line| line.contains("warning")).count(), 2, "{text}");
+        assert!(text.ends_with('\n'));
+    }
 }

@@ -237,7 +237,13 @@ pub fn expand(
             Diagnostic::error("unknown-probe-type", first.span, format!("invalid probe type: {}", first.text));
         let is_category =
             || info.tracepoints().is_ok_and(|all| all.iter().any(|(category, _)| *category == first.text));
-        if request.parts.len() == 1 && is_category() {
+        if let Some(unseen) = first.text.chars().find(|c| c.is_whitespace() || c.is_control() || *c == BYTE_ORDER_MARK)
+        {
+            let number = u32::from(unseen);
+            diagnostic = diagnostic.hint(format!(
+                "there is a character in it that cannot be seen (U+{number:04X}); remove it, or write a plain blank"
+            ));
+        } else if request.parts.len() == 1 && is_category() {
             diagnostic = diagnostic.hint(format!("did you mean tracepoint:{}?", point.text));
         } else if let Some(near) = nearest(&first.text, TYPES.iter().map(|ty| ty.name)) {
             diagnostic = diagnostic.hint(format!("did you mean {near}?"));
@@ -250,6 +256,9 @@ pub fn expand(
         other => other,
     }
 }
+
+/// Begins some files that were written on Windows; elsewhere it has no meaning.
+const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// What `args` holds in the action of the first of these attach points, as far as the system knows
 /// them; `header` is what stands before an action.
