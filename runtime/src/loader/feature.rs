@@ -17,6 +17,8 @@ const EXIT: u8 = 0x95;
 const MOVE: u8 = 0xb7;
 /// `BPF_PSEUDO_KFUNC_CALL` (`linux/bpf.h`).
 const KERNEL_FUNCTION: u8 = 2;
+/// `KSYM_NAME_LEN` of `linux/kallsyms.h`, since Linux 6.1; before, it was less.
+const SYMBOL_ROOM: usize = 512;
 /// Room for the verifier's few words.
 const LOG: usize = 4096;
 
@@ -115,12 +117,12 @@ pub fn kprobe_multi(session: bool) -> io::Result<()> {
     link_kprobes(c"vfs_statfs", session).map(drop)
 }
 
-/// The same without attaching to anything, which takes long to undo: whether the kernel gets as far as to look
-/// for a function.
-pub fn looks_for_kprobes(session: bool) -> bool {
-    // No symbol has a blank in its name.
-    let found = link_kprobes(c"no such function", session);
-    found.is_err_and(|error| matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH)))
+/// The same without attaching to anything, which takes long to undo, and without having the kernel go through all of its
+/// symbols: whether it gets as far as to read a function's name, which is longer than any (`copy_user_syms` in
+/// `kernel/trace/bpf_trace.c`).
+pub fn reads_names_of_kprobes(session: bool) -> bool {
+    let Ok(name) = CString::new([b'x'; 2 * SYMBOL_ROOM]) else { return false };
+    link_kprobes(&name, session).is_err_and(|error| error.raw_os_error() == Some(libc::E2BIG))
 }
 
 fn link_kprobes(function: &CStr, session: bool) -> io::Result<OwnedFd> {

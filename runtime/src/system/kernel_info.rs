@@ -81,7 +81,7 @@ impl KernelInfo for System {
     }
 
     fn has_kprobe_sessions(&self) -> bool {
-        *self.kprobe_sessions.get_or_init(|| feature::looks_for_kprobes(true))
+        *self.kprobe_sessions.get_or_init(|| feature::reads_names_of_kprobes(true))
     }
 
     fn has_raw_tracepoint_cookies(&self) -> bool {

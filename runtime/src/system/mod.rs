@@ -109,7 +109,7 @@ impl System {
 
     /// Whether one link can hold many kprobes.
     pub fn has_kprobe_multi(&self) -> bool {
-        *self.kprobe_multi.get_or_init(|| feature::looks_for_kprobes(false))
+        *self.kprobe_multi.get_or_init(|| feature::reads_names_of_kprobes(false))
     }
 
     /// Numbers of the CPUs that run, sorted.

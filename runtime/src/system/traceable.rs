@@ -3,7 +3,7 @@
 //! ftrace has a list of them. It may exist and still be unreadable (lockdown), then the symbol table and
 //! the kernel's types have to do, less what is known not to be traceable.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -44,17 +44,19 @@ pub fn of_file(path: &Path) -> io::Result<Vec<(String, String)>> {
     Ok(by_module(of_text(&String::from_utf8_lossy(&fs::read(path)?))))
 }
 
-fn of_text(text: &str) -> BTreeSet<(String, String)> {
+fn of_text(text: &str) -> Vec<(String, String)> {
     text.lines().filter_map(listed).collect()
 }
 
-fn by_module(functions: BTreeSet<(String, String)>) -> Vec<(String, String)> {
+fn by_module(mut functions: Vec<(String, String)>) -> Vec<(String, String)> {
+    functions.sort_unstable();
+    functions.dedup();
     functions.into_iter().map(|(function, module)| (module, function)).collect()
 }
 
 /// Functions that both BTF and the symbol table know, and those of modules.
-fn described(system: &System) -> BTreeSet<(String, String)> {
-    let described: BTreeSet<&str> = system.btf().functions().collect();
+fn described(system: &System) -> Vec<(String, String)> {
+    let described: HashSet<&str> = system.btf().functions().collect();
     let kallsyms = system.kallsyms();
     let sections: Vec<(u64, u64)> = UNTRACEABLE_SECTIONS
         .iter()
@@ -92,6 +94,13 @@ mod tests {
         assert_eq!(listed("vfs_read"), Some(("vfs_read".into(), "vmlinux".into())));
         assert_eq!(listed("ext4_sync_fs [ext4]"), Some(("ext4_sync_fs".into(), "ext4".into())));
         assert_eq!(listed(""), None);
+    }
+
+    #[test]
+    fn functions_are_sorted_and_named_once() {
+        let pair = |module: &str, function: &str| (module.to_owned(), function.to_owned());
+        let functions = by_module(of_text("write [b]\nread\nwrite [a]\nread\n"));
+        assert_eq!(functions, [pair("vmlinux", "read"), pair("a", "write"), pair("b", "write")]);
     }
 
     #[test]

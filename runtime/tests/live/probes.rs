@@ -7,6 +7,7 @@ use probebook_compiler::ir::Helper;
 use probebook_compiler::plan::*;
 use probebook_compiler::types::Type;
 use probebook_runtime::attach::Reason;
+use probebook_runtime::loader::feature;
 use probebook_runtime::{Session, StartOptions, Status, TraceError};
 
 use crate::script::*;
@@ -278,6 +279,18 @@ fn a_command_is_traced_from_its_start_to_its_end() {
     trace.stop(&mut sink);
     assert!(sink.text.lines().any(|line| line == pid.to_string()), "{}", sink.text);
     assert!(sink.text.contains("out\n"), "{}", sink.text);
+}
+
+/// Fails on a kernel that has the links if their names are not looked at as expected.
+#[test]
+fn the_quick_check_for_links_of_many_kprobes_says_what_attaching_one_says() {
+    if session().is_none() {
+        return;
+    }
+    for with_return in [false, true] {
+        let attached = feature::kprobe_multi(with_return);
+        assert_eq!(feature::reads_names_of_kprobes(with_return), attached.is_ok(), "{attached:?}");
+    }
 }
 
 #[test]
