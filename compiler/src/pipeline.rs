@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
-use crate::codegen::{self, CodegenError, CodegenErrorKind};
+use crate::codegen::{self, CodegenError, CodegenErrorKind, Listing};
 use crate::diagnostics::{Diagnostic, Source, Sources};
 use crate::ir::Module;
 use crate::kernel_info::KernelInfo;
@@ -215,6 +215,12 @@ fn environment(request: &Request) -> Environment {
     environment.settings = request.settings.clone();
     environment.setting_variables = request.variables.to_vec();
     environment
+}
+
+/// What LLVM makes of a script that was compiled by this request, as text.
+pub fn list(request: &Request, compiled: &Compiled) -> Result<Listing, Vec<Diagnostic>> {
+    let listing = codegen::list(&compiled.module, request.sources, &request.options);
+    listing.map_err(|error| vec![backend_error(error, request.source, &compiled.c_code)])
 }
 
 /// A fault of ours, a limit of BPF or a fault of an imported C source, shown where it arose.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use probebook_compiler::codegen::{Cache, Cpu, Options};
+use probebook_compiler::codegen::{Cache, Cpu, Listing, Options};
 use probebook_compiler::diagnostics::{Diagnostic, Sources};
 use probebook_compiler::pipeline::{self, Compiled, Request};
 use probebook_compiler::plan::{MapRole, Plan, Settings};
@@ -110,6 +110,11 @@ impl Definitions {
 /// Compiles a script against the running system.
 pub fn compile(session: &Session, script: &Script) -> Result<Compiled, Vec<Diagnostic>> {
     with_request(session, script, pipeline::compile)
+}
+
+/// What LLVM makes of a script that was compiled, as text.
+pub fn list(session: &Session, script: &Script, compiled: &Compiled) -> Result<Listing, Vec<Diagnostic>> {
+    with_request(session, script, |request| pipeline::list(request, compiled))
 }
 
 /// Compiles a script, and prepares its maps meanwhile: both take milliseconds. Maps that cannot be

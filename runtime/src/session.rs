@@ -17,7 +17,7 @@ use crate::loader::child::HeldChild;
 use crate::loader::control::ControlPage;
 use crate::loader::limits;
 use crate::loader::object::{self, Numbers};
-use crate::loader::program::{self, LoadError};
+use crate::loader::program::{self, LoadError, Loaded, Verification};
 use crate::maps::{self, CData, LiveMap, MapError, MapInfo, MapTable, Prepared};
 use crate::symbols::{Formats, Show, Symbols};
 use crate::system::System;
@@ -48,6 +48,8 @@ pub struct StartOptions {
     pub retype: Vec<String>,
     /// How probes are attached.
     pub mechanisms: Mechanisms,
+    /// What the verifier writes of programs that it lets pass is wanted ([`Trace::verifier_logs`]).
+    pub keeps_verifier_logs: bool,
     /// By which it can be interrupted even before it has started.
     pub handle: TraceHandle,
 }
@@ -148,18 +150,22 @@ impl Session {
         let linking = groups::linking(&plan, options.mechanisms, target.pid().is_some(), kernel);
         let maps_created = Instant::now();
         let c_data = self.c_data(&plan)?;
-        let programs = if plan.programs.is_empty() {
-            Vec::new()
+        let loaded = if plan.programs.is_empty() {
+            Loaded::default()
         } else {
             let fds: Vec<RawFd> = prepared.maps.iter().map(|map| map.raw_fd()).collect();
             let bindings = attach::bind::all(&plan, &self.shared.system)?;
             let functions = self.kernel_functions(&plan)?;
             let defined = c_data.descriptors();
             let numbers = Numbers { maps: &fds, functions: &functions, defined: &defined };
-            let (log_size, is_interrupted) = (plan.settings.log_size, || options.handle.is_interrupted());
-            program::load(&plan.objects, &plan.programs, &bindings, &linking, numbers, log_size, &is_interrupted)?
+            let verification = Verification {
+                log_size: plan.settings.log_size,
+                keeps_logs: options.keeps_verifier_logs,
+                is_interrupted: &|| options.handle.is_interrupted(),
+            };
+            program::load(&plan.objects, &plan.programs, &bindings, &linking, numbers, &verification)?
         };
-        let loaded = Instant::now();
+        let load_time = maps_created.elapsed();
         let text_options = self.text_options(&plan);
         let parts = Parts {
             actions: Actions::new(&plan, &prepared.maps, text_options, options.allow_unsafe)?,
@@ -174,7 +180,8 @@ impl Session {
                 .map(|map| ControlPage::new(map.as_fd()))
                 .transpose()
                 .map_err(StartError::Control)?,
-            programs,
+            programs: loaded.programs,
+            verifier_logs: loaded.logs,
             c_data,
             linking,
             formats,
@@ -182,7 +189,7 @@ impl Session {
             mechanisms: options.mechanisms,
             handle: options.handle,
             map_time,
-            load_time: loaded - maps_created,
+            load_time,
         };
         self.shared.maps.keep_stacks(&prepared.maps);
         Ok(Trace::new(Arc::clone(&self.shared), plan, prepared.maps, parts))

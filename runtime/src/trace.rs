@@ -106,6 +106,8 @@ pub(crate) struct Parts {
     pub packets: Option<Packets>,
     pub control: Option<ControlPage>,
     pub programs: Vec<OwnedFd>,
+    /// What the verifier wrote of them, if that was wanted.
+    pub verifier_logs: Vec<String>,
     /// Held as long as programs may use it.
     #[expect(dead_code, reason = "what counts is when it is dropped")]
     pub c_data: CData,
@@ -179,6 +181,11 @@ impl Trace {
     /// on: whoever polls it looks at the clock.
     pub fn end_commands_at(&mut self, deadline: Instant) {
         self.deadline = Some(deadline);
+    }
+
+    /// What the verifier wrote of each program, in the plan's order; empty unless it was wanted.
+    pub fn verifier_logs(&self) -> &[String] {
+        &self.parts.verifier_logs
     }
 
     pub fn plan(&self) -> &Plan {

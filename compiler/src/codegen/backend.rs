@@ -152,10 +152,20 @@ impl Target {
 
     /// Makes an ELF object of an optimised module.
     pub fn emit(&self, module: &Module<'_>, errors: &ErrorLog<'_>) -> Result<Vec<u8>> {
-        let object = self.machine.write_to_memory_buffer(module, FileType::Object).map_err(failed)?;
+        self.write(module, FileType::Object, errors)
+    }
+
+    /// The instructions of an optimised module.
+    pub fn assembly(&self, module: &Module<'_>, errors: &ErrorLog<'_>) -> Result<String> {
+        let text = self.write(module, FileType::Assembly, errors)?;
+        Ok(String::from_utf8_lossy(&text).into_owned())
+    }
+
+    fn write(&self, module: &Module<'_>, file_type: FileType, errors: &ErrorLog<'_>) -> Result<Vec<u8>> {
+        let written = self.machine.write_to_memory_buffer(module, file_type).map_err(failed)?;
         match errors.first() {
             Some(message) => Err(CodegenError::backend(message)),
-            None => Ok(object.as_slice().to_vec()),
+            None => Ok(written.as_slice().to_vec()),
         }
     }
 }

@@ -16,6 +16,7 @@ mod debug;
 mod division;
 mod expression;
 mod function;
+mod listing;
 mod loops;
 mod memory;
 mod shares;
@@ -39,6 +40,7 @@ use crate::syntax::ast::Span;
 pub use c_data::Needs;
 pub use cache::Cache;
 pub use division::divide;
+pub use listing::{Listing, list};
 pub use slots::place_slots;
 
 use shares::Shares;
@@ -176,16 +178,36 @@ struct Compiled {
     needs: Needs,
 }
 
+/// Some of a module's programs as LLVM IR.
+struct Translated<'ctx> {
+    llvm: inkwell::module::Module<'ctx>,
+    types: unit::Types<'ctx>,
+    programs: Vec<ProgramPlan>,
+}
+
+fn translate<'ctx>(
+    context: &'ctx Context,
+    target: &backend::Target,
+    module: &Module,
+    members: &[usize],
+    sources: &Sources,
+    options: &Options,
+) -> Result<Translated<'ctx>> {
+    let llvm = target.new_module(context);
+    c_code::link(&module.c_code, &llvm)?;
+    let unit = unit::Unit::new(context, llvm, module, sources, options.cpu);
+    let programs = unit.emit(members)?;
+    let (llvm, types) = unit.finish();
+    Ok(Translated { llvm, types, programs })
+}
+
 /// Makes an ELF file of some of a module's programs.
 fn compile(module: &Module, members: &[usize], sources: &Sources, options: &Options) -> Result<Compiled> {
     let context = Context::create();
     let errors = backend::ErrorLog::attach(&context);
     let target = backend::Target::get(options.cpu)?;
-    let llvm = target.new_module(&context);
-    c_code::link(&module.c_code, &llvm)?;
-    let unit = unit::Unit::new(&context, llvm, module, sources, options.cpu);
-    let programs = unit.emit(members)?;
-    let (translated, types) = unit.finish();
+    let Translated { llvm: translated, types, programs } =
+        translate(&context, &target, module, members, sources, options)?;
     target.optimise(&translated)?;
     let needs = match module.c_code.is_empty() {
         true => Needs::default(),

@@ -10,6 +10,7 @@ use probebook_runtime::Mechanisms;
 use regex_lite::Regex;
 
 use super::list;
+use super::stages::Stage;
 use crate::engine::Flags;
 
 /// The version of bpftrace whose language and flags these are.
@@ -85,13 +86,22 @@ pub struct Arguments {
     /// Load and attach everything, then end
     #[arg(long)]
     pub dry_run: bool,
-    /// Show inner forms: ast, types (or ir), all
+    /// Show inner forms: ast, types (or ir), codegen, codegen-opt, dis, verifier, all
     #[arg(short = 'd', long = "debug", value_name = "STAGE", value_delimiter = ',', action = ArgAction::Append,
           value_parser = Stage::parse)]
     pub debug: Vec<Stage>,
     /// codegen ends after compiling, compiler-bench measures it; bench and test run the probes of that type
-    #[arg(long, value_name = "MODE", value_parser = Mode::parse)]
-    pub mode: Option<Mode>,
+    #[arg(long = "mode", value_name = "MODE", value_parser = Mode::parse)]
+    given_mode: Option<Mode>,
+    /// Run the test probes, as --mode test does
+    #[arg(long)]
+    test: bool,
+    /// Run the bench probes, as --mode bench does
+    #[arg(long)]
+    bench: bool,
+    /// Write LLVM's form of the script to FILE.original.ll and FILE.optimized.ll
+    #[arg(long, value_name = "FILE")]
+    pub emit_llvm: Option<PathBuf>,
     /// Write the BPF object to this file instead of running it
     #[arg(long, value_name = "FILE")]
     pub emit_elf: Option<PathBuf>,
@@ -107,6 +117,9 @@ pub struct Arguments {
     /// The script's file (- for standard input), unless -e is given; then its parameters
     #[arg(value_name = "FILE [PARAMETER]")]
     rest: Vec<String>,
+    /// `dw_ustack` finds the unwinding tables of any process when it comes across it.
+    #[arg(long, value_name = "PID", action = ArgAction::Append, value_parser = parse_pid, hide = true)]
+    dwarf_pid: Vec<u32>,
     /// BTF is used whenever it is there.
     #[arg(short = 'b', long, hide = true)]
     btf: bool,
@@ -126,8 +139,18 @@ impl Arguments {
         &self.rest
     }
 
+    /// What is done instead of tracing.
+    pub fn mode(&self) -> Option<Mode> {
+        let short = || match (self.test, self.bench) {
+            (true, _) => Some(Mode::Test),
+            (_, true) => Some(Mode::Bench),
+            _ => None,
+        };
+        self.given_mode.or_else(short)
+    }
+
     pub fn shows(&self, stage: Stage) -> bool {
-        self.debug.contains(&stage) || self.debug.contains(&Stage::All)
+        self.debug.contains(&stage) || self.debug.contains(&Stage::All) && stage != Stage::Verifier
     }
 
     /// What `-l` lists.
@@ -216,25 +239,6 @@ impl Buffering {
             "full" => Ok(Buffering::Full),
             "none" => Ok(Buffering::None),
             _ => Err("USAGE: -B must be either 'line', 'full', or 'none'.".to_string()),
-        }
-    }
-}
-
-/// Inner forms that can be shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
-    Ast,
-    Types,
-    All,
-}
-
-impl Stage {
-    fn parse(text: &str) -> Result<Stage, String> {
-        match text {
-            "ast" => Ok(Stage::Ast),
-            "ir" | "types" => Ok(Stage::Types),
-            "all" => Ok(Stage::All),
-            _ => Err(format!("USAGE: invalid option for -d: {text}; it shows ast, types (or ir), all")),
         }
     }
 }

@@ -6,6 +6,7 @@ mod doc;
 mod doctor;
 mod list;
 mod run;
+mod stages;
 mod terminal;
 mod trials;
 

@@ -12,12 +12,13 @@ use std::time::{Duration, Instant};
 use probebook_compiler::diagnostics::{Diagnostic, Sources};
 use probebook_compiler::pipeline::Compiled;
 use probebook_compiler::semantics::named_parameters::NamedParameter;
-use probebook_compiler::syntax::{self, ast::SourceId};
+use probebook_compiler::syntax::ast::SourceId;
 use probebook_runtime::text::{self, TextOptions};
 use probebook_runtime::{Session, SessionOptions, StartOptions, Status, Trace, TraceError, TraceHandle};
 
-use super::arguments::{self, Arguments, Format, Mode, Stage};
+use super::arguments::{self, Arguments, Format, Mode};
 use super::list;
+use super::stages::{self, Stage};
 use super::terminal::Terminal;
 use super::trials;
 use crate::engine::{self, PlanPlaces, Script};
@@ -86,7 +87,8 @@ fn run_script(arguments: &Arguments) -> Result<u8, Failure> {
     let mut sources = Sources::default();
     let source = sources.add(name, text);
     if arguments.shows(Stage::Ast) {
-        show_tree(&sources, source)?;
+        let tree = stages::tree(&sources, source).map_err(|diagnostics| show(&diagnostics, &sources))?;
+        super::say(&tree);
     }
     let session = Session::new(SessionOptions::default())?;
     session.system().user_files().set_debug_directories(arguments.debuginfo.clone());
@@ -105,12 +107,13 @@ fn run_script(arguments: &Arguments) -> Result<u8, Failure> {
         show(&compiled.warnings, &sources);
     }
     if arguments.shows(Stage::Types) {
-        compiled.module.programs.iter().for_each(|program| super::say(&format!("{program}\n")));
+        super::say(&stages::types(&compiled));
     }
+    show_code(arguments, &session, &script, &compiled)?;
     if let Some(path) = &arguments.emit_elf {
         return write_object(path, &compiled);
     }
-    match arguments.mode {
+    match arguments.mode() {
         Some(Mode::Codegen) => Ok(0),
         Some(Mode::CompilerBench) => measure(&session, &script, begun.elapsed()),
         None | Some(Mode::Bench | Mode::Test) if compiled.plan.probes.is_empty() => {
@@ -124,12 +127,19 @@ fn run_script(arguments: &Arguments) -> Result<u8, Failure> {
     }
 }
 
-/// `-d ast`
-fn show_tree(sources: &Sources, source: SourceId) -> Result<(), Failure> {
-    let text = sources.get(source).map_or("", |source| source.text.as_str());
-    let tree = syntax::parse(text, source).map_err(|diagnostics| show(&diagnostics, sources))?;
-    super::say(&format!("{tree:#?}\n"));
-    Ok(())
+/// What LLVM makes of the script, if that is wanted.
+fn show_code(arguments: &Arguments, session: &Session, script: &Script, compiled: &Compiled) -> Result<(), Failure> {
+    let shown = [Stage::Codegen, Stage::Optimised, Stage::Assembly].map(|stage| arguments.shows(stage));
+    if arguments.emit_llvm.is_none() && !shown.contains(&true) {
+        return Ok(());
+    }
+    let listing = engine::list(session, script, compiled).map_err(|errors| show(&errors, script.sources))?;
+    let texts = [&listing.original, &listing.optimised, &listing.assembly];
+    shown.iter().zip(texts).filter(|(is_shown, _)| **is_shown).for_each(|(_, text)| super::say(text));
+    match &arguments.emit_llvm {
+        Some(path) => stages::write(path, &listing).map_err(|(path, error)| cannot_open(&path, &error)),
+        None => Ok(()),
+    }
 }
 
 /// `--emit-elf`
@@ -190,11 +200,13 @@ fn trace(
         allow_unsafe: arguments.allow_unsafe,
         retype: Vec::new(),
         mechanisms: arguments.mechanisms(),
+        keeps_verifier_logs: arguments.shows(Stage::Verifier),
         handle: TraceHandle::default(),
     };
     let mut trace = session
         .start(compiled.plan, options)
         .map_err(|error| show(&[engine::start_failure(&error, &places, sources, source)], sources))?;
+    super::say(&stages::verifier(&trace));
     watch_signals(trace.handle())?;
     crate::signals::forward(trace.plan(), &trace.handle())?;
     let failed = |error| show(&[engine::trace_failure(&error, &places, source)], sources);
@@ -202,7 +214,7 @@ fn trace(
         trace.try_attach(&mut terminal).map_err(failed)?;
         return Ok(0);
     }
-    if let Some(mode @ (Mode::Bench | Mode::Test)) = arguments.mode {
+    if let Some(mode @ (Mode::Bench | Mode::Test)) = arguments.mode() {
         return try_out(mode, arguments.format, &mut trace, terminal).map_err(failed);
     }
     let attached: Vec<_> = trace.plan().probes.iter().map(|probe| &probe.attach).collect();

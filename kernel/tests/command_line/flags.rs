@@ -1,6 +1,6 @@
 //! Flags of `run` that end before anything is traced.
 
-use super::probebook;
+use super::{is_root, probebook};
 
 #[test]
 fn help_and_versions_go_to_standard_output() {
@@ -41,6 +41,60 @@ fn inner_forms_are_shown() {
     let said = probebook(&["run", "-d", "ast,types", "--mode", "codegen", "-e", "begin { print(1); }"]);
     assert_eq!(said.code, 0, "{}", said.stderr);
     assert!(said.stdout.contains("attach_points") && said.stdout.contains("program"), "{}", said.stdout);
+}
+
+#[test]
+fn what_llvm_makes_of_a_script_is_shown_and_written() {
+    const SCRIPT: [&str; 2] = ["-e", "begin { print(1); }"];
+    let shown = |stage| probebook(&[&["run", "--mode", "codegen", "-d", stage], &SCRIPT[..]].concat()).stdout;
+    let (original, optimised) = (shown("codegen"), shown("codegen-opt"));
+    for text in [&original, &optimised] {
+        assert!(text.contains("define i32 @begin_1("), "{text}");
+    }
+    assert_ne!(original, optimised);
+    let assembly = shown("dis");
+    assert!(assembly.contains("begin_1:") && assembly.contains("exit"), "{assembly}");
+    let all = shown("all");
+    assert!(all.contains("attach_points") && all.contains(&original) && all.contains(&assembly), "{all}");
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("script").into_os_string().into_string().unwrap();
+    let said = probebook(&[&["run", "--mode", "codegen", "--emit-llvm", &path], &SCRIPT[..]].concat());
+    assert_eq!((said.code, said.stdout.as_str()), (0, ""), "{}", said.stderr);
+    assert_eq!(std::fs::read_to_string(format!("{path}.original.ll")).unwrap(), original);
+    assert_eq!(std::fs::read_to_string(format!("{path}.optimized.ll")).unwrap(), optimised);
+    let nowhere = probebook(&[&["run", "--emit-llvm", "/no/such/folder/x"], &SCRIPT[..]].concat());
+    assert_eq!(nowhere.code, 1);
+    assert!(nowhere.stderr.contains("/no/such/folder/x.original.ll"), "{}", nowhere.stderr);
+}
+
+#[test]
+fn the_verifier_shows_its_work() {
+    if !is_root() {
+        return;
+    }
+    let said = probebook(&["run", "-q", "-d", "verifier", "-e", "begin { @ = 1; }"]);
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    assert!(said.stdout.starts_with("The verifier on begin_1:\n"), "{}", said.stdout);
+    assert!(said.stdout.contains("\nprocessed ") && said.stdout.ends_with("@: 1\n"), "{}", said.stdout);
+}
+
+#[test]
+fn short_names_of_modes_and_bpftraces_other_flags_are_taken() {
+    if !is_root() {
+        return;
+    }
+    for (flag, probe) in [("--test", "test:one"), ("--bench", "bench:one")] {
+        let script = format!("{probe} {{ @ = 1; }}");
+        let (short, long) = (&["run", flag], &["run", "--mode", flag.trim_start_matches('-')]);
+        for arguments in [&short[..], &long[..]] {
+            let said = probebook(&[arguments, &["-e", &script]].concat());
+            assert_eq!(said.code, 0, "{}", said.stderr);
+            assert!(said.stdout.contains("one"), "{}", said.stdout);
+        }
+    }
+    let said = probebook(&["run", "-q", "--dwarf-pid", "1", "--dwarf-pid", "2", "-e", "begin { print(1); exit(); }"]);
+    assert_eq!((said.code, said.stdout.trim()), (0, "1"), "{}", said.stderr);
 }
 
 #[test]

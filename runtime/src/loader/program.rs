@@ -15,6 +15,9 @@ use crate::text::reason;
 /// The longest log that is asked for when a first one was too short, and the shortest.
 const LARGEST_LOG: u32 = 1 << 26;
 const SMALLEST_LOG: u32 = 1 << 12;
+/// What is logged: the way to what is rejected, or all ways (`include/linux/bpf_verifier.h`).
+const BPF_LOG_LEVEL1: u32 = 1;
+const BPF_LOG_LEVEL2: u32 = 2;
 /// How often a program is given to the verifier that a signal has kept from its end (`EAGAIN`).
 const TRIES: usize = 5;
 
@@ -68,28 +71,49 @@ pub struct Binding {
     pub owner: Option<OwnedFd>,
 }
 
-/// Loads every program of a plan from its objects; the descriptors are in the order of the plan. Bindings and kinds
-/// of links are in the same order; what is missing there has none. The verifier may think for seconds:
-/// before each time that it begins, `is_interrupted` is asked.
+/// How the verifier is asked.
+pub struct Verification<'a> {
+    /// Bytes of its log on a program that it rejects; more if they do not do.
+    pub log_size: u32,
+    /// What it writes of each program is wanted.
+    pub keeps_logs: bool,
+    /// It may think for seconds: this is asked each time before it begins.
+    pub is_interrupted: &'a dyn Fn() -> bool,
+}
+
+/// The programs of a plan, in its order.
+#[derive(Default)]
+pub struct Loaded {
+    pub programs: Vec<OwnedFd>,
+    /// What the verifier wrote of each program, and of its instructions' effects; empty unless it was wanted.
+    pub logs: Vec<String>,
+}
+
+/// Loads every program of a plan from its objects. Bindings and kinds of links are in the plan's order; what is
+/// missing there has none.
 pub fn load(
     objects: &[Vec<u8>],
     plans: &[ProgramPlan],
     bindings: &[Option<Binding>],
     linking: &[Linking],
     numbers: Numbers<'_>,
-    log_size: u32,
-    is_interrupted: &dyn Fn() -> bool,
-) -> Result<Vec<OwnedFd>, LoadError> {
+    verification: &Verification<'_>,
+) -> Result<Loaded, LoadError> {
     let Executables { programs, btf } = object::read(objects, plans, numbers)?;
     let btf: Vec<Option<OwnedFd>> = btf.iter().map(|bytes| load_btf(bytes.as_deref()?).ok()).collect();
-    let loads = programs.iter().zip(plans).enumerate().map(|(index, (executable, plan))| {
+    let mut loaded = Loaded::default();
+    for (index, (executable, plan)) in programs.iter().zip(plans).enumerate() {
         let binding = bindings.get(index).and_then(Option::as_ref);
         let linking = linking.get(index).copied().unwrap_or_default();
         let btf = btf.get(plan.object).and_then(Option::as_ref).map(AsFd::as_fd);
-        let place = Surroundings { kind: plan.kind, linking, binding, btf, is_interrupted };
-        load_one(executable, &place, log_size).map_err(|failure| failure.at(index, executable))
-    });
-    loads.collect()
+        let around = Surroundings { kind: plan.kind, linking, binding, btf, verification };
+        let program = load_one(executable, &around).map_err(|failure| failure.at(index, executable))?;
+        loaded.programs.push(program);
+        if verification.keeps_logs {
+            loaded.logs.push(whole_log(executable, &around));
+        }
+    }
+    Ok(loaded)
 }
 
 /// What is loaded together with a program's instructions.
@@ -98,7 +122,7 @@ struct Surroundings<'a> {
     linking: Linking,
     binding: Option<&'a Binding>,
     btf: Option<BorrowedFd<'a>>,
-    is_interrupted: &'a dyn Fn() -> bool,
+    verification: &'a Verification<'a>,
 }
 
 /// A failure of one program, before it is known which of the plan's it is.
@@ -128,13 +152,14 @@ impl Failure {
 #[derive(Default)]
 struct Log {
     buffer: Vec<u8>,
+    level: u32,
     /// How long it would have been (`log_true_size`, since Linux 6.4); 0 if the kernel does not tell.
     whole: u32,
 }
 
 impl Log {
     fn of(size: u32) -> Log {
-        Log { buffer: vec![0; size as usize], whole: 0 }
+        Log { buffer: vec![0; size as usize], level: BPF_LOG_LEVEL1, whole: 0 }
     }
 
     /// Whether its end, where the reason stands, may be missing. A kernel that tells how long the log
@@ -150,13 +175,13 @@ impl Log {
 }
 
 /// Loads without a log, which is quicker, and asks for one only after a rejection.
-fn load_one(executable: &Executable, around: &Surroundings<'_>, log_size: u32) -> Result<OwnedFd, Failure> {
+fn load_one(executable: &Executable, around: &Surroundings<'_>) -> Result<OwnedFd, Failure> {
     let error = match submit_patiently(executable, around, &mut Log::default()) {
         Ok(fd) => return Ok(fd),
         Err(error) if error.kind() == io::ErrorKind::Interrupted => return Err(Failure { error, log: String::new() }),
         Err(error) => error,
     };
-    let mut size = log_size.clamp(SMALLEST_LOG, LARGEST_LOG);
+    let mut size = around.verification.log_size.clamp(SMALLEST_LOG, LARGEST_LOG);
     loop {
         let mut log = Log::of(size);
         match submit_patiently(executable, around, &mut log) {
@@ -170,11 +195,19 @@ fn load_one(executable: &Executable, around: &Surroundings<'_>, log_size: u32) -
     }
 }
 
+/// What the verifier writes of a program that it lets pass.
+fn whole_log(executable: &Executable, around: &Surroundings<'_>) -> String {
+    let mut log = Log { level: BPF_LOG_LEVEL2, ..Log::of(LARGEST_LOG) };
+    // The program has been loaded; this one is for its log only, which may have been cut.
+    drop(submit_patiently(executable, around, &mut log));
+    log.text()
+}
+
 /// Begins anew when a signal that was meant for others has ended the verifier's work.
 fn submit_patiently(executable: &Executable, around: &Surroundings<'_>, log: &mut Log) -> io::Result<OwnedFd> {
     let mut result = Err(io::ErrorKind::Interrupted.into());
     for _ in 0..TRIES {
-        if (around.is_interrupted)() {
+        if (around.verification.is_interrupted)() {
             return Err(io::ErrorKind::Interrupted.into());
         }
         result = submit(executable, around, log);
@@ -213,7 +246,7 @@ fn submit(executable: &Executable, around: &Surroundings<'_>, log: &mut Log) -> 
         load.line_info_cnt = records(&executable.line_info, executable.line_info_size);
     }
     if !log.buffer.is_empty() {
-        load.log_level = 1;
+        load.log_level = log.level;
         load.log_buf = log.buffer.as_mut_ptr() as u64;
         load.log_size = u32::try_from(log.buffer.len()).unwrap_or(u32::MAX);
     }

@@ -71,7 +71,7 @@ impl Lowerer<'_> {
         for (parameter, _) in &visible {
             let (name, ty) = (parameter.name.clone(), self.complete(&parameter.ty));
             let offset = info.size;
-            let size = ty.size().min(LARGEST + 1).max(1).next_multiple_of(8);
+            let size = ty.size().clamp(1, LARGEST + 1).next_multiple_of(8);
             info.size = info.size.saturating_add(size).min(LARGEST + 8);
             info.fields.push(StructField { name, offset, ty, bitfield: None, data_loc: false });
         }
