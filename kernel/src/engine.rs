@@ -218,7 +218,7 @@ pub fn start_failure(error: &StartError, plan: &PlanPlaces, sources: &Sources, s
         StartError::Maps(_) => Diagnostic::error("map-failed", plan.map().unwrap_or(whole), error.to_string()),
         StartError::Child { .. } | StartError::NoSuchProcess(_) => {
             let id = if matches!(error, StartError::Child { .. }) { "command-failed" } else { "no-such-process" };
-            Diagnostic::error(id, plan.target.unwrap_or(whole), error.to_string())
+            Diagnostic::error(id, plan.target.unwrap_or(Span::NOWHERE), error.to_string())
         }
         _ => Diagnostic::error("start-failed", plan.program(0).unwrap_or(whole), error.to_string()),
     };
@@ -237,7 +237,7 @@ pub fn trace_failure(error: &TraceError, plan: &PlanPlaces, source: SourceId) ->
     match error {
         TraceError::Attach(error) => attach_failure(error),
         TraceError::Child { .. } => {
-            let place = plan.target.unwrap_or(Span { source, start: 0, end: 0 });
+            let place = plan.target.unwrap_or(Span::NOWHERE);
             hinted(Diagnostic::error("command-failed", place, error.to_string()), remedies::for_trace(error))
         }
         _ => {

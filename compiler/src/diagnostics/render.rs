@@ -124,16 +124,46 @@ fn place(out: &mut String, severity: &str, span: Span, message: &str, sources: &
         line(out, format_args!("{name}:{from}-{to}: {severity}: {message}"));
         let end = last.start + last.text.len();
         let lines = source.text.get(first.start..end).unwrap_or_default();
-        return lines.lines().for_each(|shown| line(out, format_args!("{}", visible(shown))));
+        let shown = lines.lines().take(MOST_LINES).map(|shown| beginning(shown, LONG));
+        shown
+            .chain((to - from >= MOST_LINES).then(|| CUT.into()))
+            .for_each(|shown| line(out, format_args!("{}", visible(&shown))));
+        return;
     }
     let columns = |end: usize| first.text.get(..end - first.start).unwrap_or_default();
     let (before, through) = (columns(bytes.start), columns(bytes.end));
     let (from, to) = (before.chars().count() + 1, through.chars().count() + 1);
     line(out, format_args!("{name}:{}:{from}-{to}: {severity}: {message}", first.number));
-    line(out, format_args!("{}", visible(&first.text.replace('\t', TAB))));
     let marked = through.get(before.len()..).unwrap_or_default();
-    let (blank, marks) = (marks(before, ' '), marks(marked, '~'));
+    let after = first.text.get(through.len()..).unwrap_or_default();
+    let (before, marked, after) = match first.text.len() > LONG {
+        true => (end(before, LONG / 4), beginning(marked, LONG / 4), beginning(after, LONG / 4)),
+        false => (before.into(), marked.into(), after.into()),
+    };
+    line(out, format_args!("{}", visible(&format!("{before}{marked}{after}").replace('\t', TAB))));
+    let (blank, marks) = (marks(&before, ' '), marks(&marked, '~'));
     line(out, format_args!("{blank}{marks}"));
+}
+
+/// Longer lines are cut, and more are not shown of one place.
+const LONG: usize = 1024;
+const MOST_LINES: usize = 32;
+const CUT: &str = "...";
+
+/// The first characters of a text.
+fn beginning(text: &str, most: usize) -> Cow<'_, str> {
+    match text.char_indices().nth(most) {
+        Some((at, _)) => format!("{}{CUT}", text.get(..at).unwrap_or_default()).into(),
+        None => text.into(),
+    }
+}
+
+/// The last characters of a text.
+fn end(text: &str, most: usize) -> Cow<'_, str> {
+    match text.char_indices().rev().nth(most) {
+        Some((at, first)) => format!("{CUT}{}", text.get(at + first.len_utf8()..).unwrap_or_default()).into(),
+        None => text.into(),
+    }
 }
 
 /// One mark for each character of the text, four for a tab.
@@ -248,6 +278,19 @@ mod tests {
         let sources = sources("a {\n b\n}\n");
         assert_eq!(to_bpftrace_text(&error(2, 8), &sources), "stdin:1-3: ERROR: it is wrong\na {\n b\n}\n");
         assert_eq!(to_bpftrace_text(&error(3, 3), &sources), "stdin:1:4-4: ERROR: it is wrong\na {\n   \n");
+    }
+
+    #[test]
+    fn bpftrace_form_of_what_is_very_long() {
+        let long = format!("{} abc {}", "x".repeat(5000), "y".repeat(5000));
+        let text = to_bpftrace_text(&error(5001, 5004), &sources(&long));
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], "stdin:1:5002-5005: ERROR: it is wrong");
+        assert!(lines[1].starts_with("...x") && lines[1].ends_with("y...") && lines[1].len() < LONG, "{text}");
+        assert_eq!(lines[1].find("abc"), lines[2].find("~~~"));
+        let many = "a\n".repeat(5000);
+        let text = to_bpftrace_text(&error(0, 9999), &sources(&many));
+        assert!(text.ends_with("a\n...\n") && text.lines().count() == MOST_LINES + 2, "{text}");
     }
 
     #[test]

@@ -69,7 +69,11 @@ pub fn run(arguments: &Arguments) -> ExitCode {
     for file in &arguments.files {
         let (name, text) = match super::read_script(file) {
             Ok(script) => script,
-            Err(message) => return super::fail(&message),
+            Err(message) => {
+                super::fail(&message);
+                failed = true;
+                continue;
+            }
         };
         let (sources, found) = check(&session, arguments, name, text);
         failed |= found.iter().any(Diagnostic::is_error);

@@ -56,3 +56,10 @@ fn a_missing_file_is_an_error() {
     assert_eq!(said.code, 1);
     assert_eq!(said.stderr, "ERROR: failed to open file '/no/such/file.bt': No such file or directory\n");
 }
+
+#[test]
+fn a_missing_file_does_not_keep_others_from_being_checked() {
+    let said = probebook_with(&["check", "/no/such/file.bt", "-"], "begin { print($x); }");
+    assert_eq!(said.code, 1);
+    assert!(said.stderr.contains("/no/such/file.bt") && said.stderr.contains("$x"), "{}", said.stderr);
+}

@@ -17,6 +17,13 @@ fn timers_and_events_have_their_forms() {
 }
 
 #[test]
+fn a_pattern_with_a_category_is_for_types_that_have_them() {
+    if is_root() {
+        assert_eq!(list(&["*:*:sys_enter_openat"]).stdout, "tracepoint:syscalls:sys_enter_openat\n");
+    }
+}
+
+#[test]
 fn everything_is_every_kernel_type() {
     if !is_root() {
         return;

@@ -157,7 +157,7 @@ impl Text {
             let is_directive = matches!(definition.kind, CDefinitionKind::Preprocessor(_));
             text.push_str(if is_directive || definition.text.ends_with(';') { "\n" } else { ";\n" });
         }
-        let whole = definitions.first().map_or(Span::default(), |first| first.span);
+        let whole = definitions.first().map_or(Span::NOWHERE, |first| first.span);
         Text { text, pieces, whole }
     }
 

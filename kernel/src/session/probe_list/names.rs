@@ -80,7 +80,9 @@ fn unknown(provider: &str) -> String {
 fn types(place: &Place, provider: &str, rest: &str) -> Vec<&'static str> {
     let has_binary = rest.split_once(':').is_some_and(|(binary, _)| Path::new(binary).exists());
     let user = USER_TYPES.into_iter().filter(|_| place.pid.is_some() || has_binary);
-    let usual: Vec<_> = KERNEL_TYPES.into_iter().chain(user).filter(|name| glob::matches(provider, name)).collect();
+    // What follows the name of an iterator is where it is pinned.
+    let fits = |name: &&str| glob::matches(provider, name) && !(*name == "iter" && rest.contains(':'));
+    let usual: Vec<_> = KERNEL_TYPES.into_iter().chain(user).filter(fits).collect();
     if !usual.is_empty() {
         return usual;
     }
