@@ -321,6 +321,9 @@ pub fn loss_text(report: &LossReport) -> String {
             let which = if *user { "user" } else { "kernel" };
             format!("WARNING: {count} {which} stacks could not be stored")
         }
+        LossKind::ForgottenStacks => format!(
+            "WARNING: {count} stacks of dw_ustack were forgotten, because there were too many different ones: their keys are printed without frames. Narrow the probe to fewer of them"
+        ),
         LossKind::Packets => format!("WARNING: {count} packets could not be written: their buffer was full"),
         LossKind::Missed { probe } => {
             format!("WARNING: {probe} was skipped {count} times, because a program was already running on that CPU")

@@ -169,7 +169,7 @@ impl Session {
         let text_options = self.text_options(&plan);
         let parts = Parts {
             actions: Actions::new(&plan, &prepared.maps, text_options, options.allow_unsafe)?,
-            losses: LossCounters::new(&plan, &prepared.maps),
+            losses: LossCounters::new(&plan, &prepared.maps, self.shared.symbols.forgotten_stacks()),
             packets: find(&prepared, &MapRole::Packets)
                 .map(|map| Packets::new(&plan, map, &self.shared.system.online_cpus()))
                 .transpose()?,

@@ -2,6 +2,7 @@
 
 #![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)] // a test may fail
 
+mod binaries;
 mod check;
 mod doc;
 mod doctor;

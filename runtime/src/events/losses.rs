@@ -16,6 +16,8 @@ pub struct LossCounters {
     /// By program: its probes, and how often it was skipped.
     missed: BTreeMap<usize, (String, u64)>,
     packets: u64,
+    /// Of `dw_ustack`: how many the session had forgotten before the trace, and now.
+    forgotten: (u64, u64),
 }
 
 struct Counted {
@@ -26,11 +28,11 @@ struct Counted {
 }
 
 impl LossCounters {
-    /// `maps` are those of the plan.
-    pub fn new(plan: &Plan, maps: &[Arc<LiveMap>]) -> LossCounters {
+    /// `maps` are those of the plan, `forgotten` stacks those that the session has lost already.
+    pub fn new(plan: &Plan, maps: &[Arc<LiveMap>], forgotten: u64) -> LossCounters {
         let counters = maps.iter().find(|map| map.plan().role == MapRole::Counters).cloned();
         let losses = plan.losses.iter().map(|loss| counted(loss, maps)).collect();
-        LossCounters { counters, losses, missed: BTreeMap::new(), packets: 0 }
+        LossCounters { counters, losses, missed: BTreeMap::new(), packets: 0, forgotten: (forgotten, forgotten) }
     }
 
     /// What was lost since the last call.
@@ -56,6 +58,13 @@ impl LossCounters {
         LossReport { kind: LossKind::Packets, new, total: self.packets }
     }
 
+    /// Notes how many stacks the session has forgotten so far; gives what is new.
+    pub fn note_forgotten(&mut self, now: u64) -> Option<LossReport> {
+        let new = now.saturating_sub(std::mem::replace(&mut self.forgotten.1, now));
+        let total = now.saturating_sub(self.forgotten.0);
+        (new > 0).then_some(LossReport { kind: LossKind::ForgottenStacks, new, total })
+    }
+
     /// Notes how often the kernel has skipped a program so far; gives what is new. `probe` says which of the
     /// script's probes that was.
     pub fn note_missed(&mut self, program: usize, total: u64, probe: impl FnOnce() -> String) -> Option<LossReport> {
@@ -71,8 +80,10 @@ impl LossCounters {
     pub fn totals(&self) -> Vec<LossReport> {
         let counted = self.losses.iter().map(|loss| (loss.kind.clone(), loss.told));
         let missed = self.missed.values().map(|(probe, count)| (LossKind::Missed { probe: probe.clone() }, *count));
+        let forgotten = (LossKind::ForgottenStacks, self.forgotten.1 - self.forgotten.0);
         counted
             .chain(missed)
+            .chain([forgotten])
             .filter(|(_, total)| *total > 0)
             .map(|(kind, total)| LossReport { kind, new: 0, total })
             .collect()
@@ -116,8 +127,17 @@ mod tests {
     }
 
     #[test]
+    fn only_what_a_trace_has_seen_forgotten_is_reported() {
+        let mut losses = LossCounters::new(&Plan::default(), &[], 10);
+        assert!(losses.note_forgotten(10).is_none() && losses.totals().is_empty());
+        assert_eq!(losses.note_forgotten(15).map(|report| (report.new, report.total)), Some((5, 5)));
+        assert_eq!(losses.note_forgotten(16).map(|report| (report.new, report.total)), Some((1, 6)));
+        assert_eq!(losses.totals().first().map(|report| report.total), Some(6));
+    }
+
+    #[test]
     fn only_new_misses_are_reported() {
-        let mut losses = LossCounters::new(&Plan::default(), &[]);
+        let mut losses = LossCounters::new(&Plan::default(), &[], 0);
         let mut note = |total| losses.note_missed(3, total, || "profile:hz:99".into());
         assert!(note(0).is_none());
         assert_eq!(note(5).map(|report| report.new), Some(5));

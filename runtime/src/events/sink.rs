@@ -62,6 +62,8 @@ pub enum LossKind {
     NoMemory { map: String, ready: u64 },
     /// Stacks could not be stored.
     Stacks { user: bool },
+    /// Stacks of `dw_ustack` had to make room for others: keys that stand for them have no frames any more.
+    ForgottenStacks,
     /// Packets for `skboutput` found their buffer full: a file is incomplete.
     Packets,
     /// The kernel skipped the probe because a program ran already on that CPU.

@@ -101,6 +101,11 @@ impl Symbols {
         Some(answer)
     }
 
+    /// How many stacks of `dw_ustack` there has been no room for so far.
+    pub fn forgotten_stacks(&self) -> u64 {
+        self.unwound.forgotten()
+    }
+
     /// Forgets the stacks of a map that were removed from it.
     pub fn forget_stacks(&self, gone: &[RemovedStack]) {
         self.stacks.forget(gone);

@@ -3,11 +3,13 @@
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use object::{Object, ObjectSegment};
+
+use crate::system::user::file::Binary;
+use crate::system::user::stamp::Stamp;
 
 /// One executable mapping.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +22,10 @@ pub(super) struct Mapping {
     pub path: PathBuf,
     device: String,
     inode: u64,
+    /// The path does not lead to it any more: it was deleted, or replaced.
+    is_deleted: bool,
+    /// What the path led to when the mapping was looked at; `None` if that was not the mapped file.
+    stamp: Option<Stamp>,
 }
 
 /// Identifies what runs as a process: the number may be given to another, and `exec` replaces it.
@@ -104,7 +110,11 @@ impl Processes {
             return Found::Anonymous;
         }
         let offset = address - mapping.start + mapping.file_offset;
-        Found::File(Place { file: self.files.openable(pid, &mapping), path: mapping.path, offset })
+        // Names from another file than the one that was mapped would be wrong ones.
+        match self.openable(pid, &mapping) {
+            Some(file) => Found::File(Place { file, path: mapping.path, offset }),
+            None => Found::Unknown,
+        }
     }
 
     /// Start and size of two ranges that hold the code of a process: that of the program, and that of its
@@ -125,19 +135,42 @@ impl Processes {
     /// Notes a program that is traced. One that always lies at the same addresses tells of a process
     /// that was never seen alive.
     pub fn note_binary(&mut self, path: &Path) {
-        if !self.fixed.iter().any(|mapping| mapping.path == path) {
-            self.fixed.extend(fixed_segments(path).unwrap_or_default());
+        let Ok(stamp) = Stamp::of(path) else { return };
+        if !self.fixed.iter().any(|mapping| mapping.path == path && mapping.stamp == Some(stamp)) {
+            self.fixed.retain(|mapping| mapping.path != path);
+            self.fixed.extend(fixed_segments(path, stamp).unwrap_or_default());
         }
+    }
+
+    /// What to open for a mapping: its path, as long as that leads to the same file in the same state, or what
+    /// is held or can be had through the process.
+    fn openable(&mut self, pid: u32, mapping: &Mapping) -> Option<PathBuf> {
+        if mapping.stamp.is_some_and(|stamp| Stamp::of(&mapping.path).is_ok_and(|now| now == stamp)) {
+            return Some(mapping.path.clone());
+        }
+        if let Some(held) = self.files.held(mapping) {
+            return Some(held);
+        }
+        // The file may have been replaced since the process was looked at.
+        let looked = self.seen.get(&pid).map(|process| process.looked.elapsed());
+        if mapping.stamp.is_some() || looked.is_some_and(|elapsed| elapsed > PATIENCE) {
+            self.refresh(pid);
+        }
+        let now = self.mapping(pid, mapping.start)?;
+        let is_there = now.stamp.is_none() && !now.is_deleted && now.inode == mapping.inode;
+        self.files.held(mapping).or_else(|| is_there.then(|| within_root(pid, &mapping.path)))
     }
 
     fn in_fixed(&self, pid: u32, address: u64) -> Found {
         let holds = |mapping: &&Mapping| (mapping.start..mapping.end).contains(&address);
         match self.fixed.iter().find(holds) {
-            Some(mapping) if !self.seen.contains_key(&pid) => Found::File(Place {
-                file: mapping.path.clone(),
-                path: mapping.path.clone(),
-                offset: address - mapping.start + mapping.file_offset,
-            }),
+            Some(mapping) if !self.seen.contains_key(&pid) && mapping.stamp == Stamp::of(&mapping.path).ok() => {
+                Found::File(Place {
+                    file: mapping.path.clone(),
+                    path: mapping.path.clone(),
+                    offset: address - mapping.start + mapping.file_offset,
+                })
+            }
             _ => Found::Unknown,
         }
     }
@@ -159,7 +192,13 @@ impl Processes {
             keep_unmapped(&mut mappings, &before.mappings);
         }
         let first_looked = before.map_or(now, |before| before.first_looked);
-        mappings.iter().for_each(|mapping| self.files.hold(pid, mapping));
+        for mapping in mappings.iter_mut().filter(|mapping| mapping.stamp.is_none() && mapping.inode != 0) {
+            let stamp = Stamp::of(&mapping.path).ok();
+            mapping.stamp = stamp.filter(|stamp| stamp.inode == mapping.inode && !mapping.is_deleted);
+            if mapping.stamp.is_none() {
+                self.files.hold(pid, mapping);
+            }
+        }
         // A process that is ending has no mappings any more; what was known of it stays.
         if !mappings.is_empty() {
             self.seen.insert(pid, Process { identity, mappings, first_looked, looked: now });
@@ -176,15 +215,25 @@ fn keep_unmapped(mappings: &mut Vec<Mapping>, before: &[Mapping]) {
 }
 
 /// The segments of a program that is not position-independent.
-fn fixed_segments(path: &Path) -> Option<Vec<Mapping>> {
-    let data = fs::read(path).ok()?;
-    let file = object::File::parse(data.as_slice()).ok()?;
+fn fixed_segments(path: &Path, stamp: Stamp) -> Option<Vec<Mapping>> {
+    let binary = Binary::open(path).ok()?;
+    let file = binary.elf(path).ok()?;
     (file.kind() == object::ObjectKind::Executable && file.segments().next()?.address() > 0).then_some(())?;
     let segments = file.segments().map(|segment| {
         let (file_offset, size) = segment.file_range();
         let start = segment.address();
         let path = path.to_owned();
-        Mapping { start, end: start.saturating_add(size), file_offset, path, device: String::new(), inode: 0 }
+        let end = start.saturating_add(size);
+        Mapping {
+            start,
+            end,
+            file_offset,
+            path,
+            device: String::new(),
+            inode: 0,
+            is_deleted: false,
+            stamp: Some(stamp),
+        }
     });
     Some(segments.collect())
 }
@@ -196,6 +245,9 @@ fn identity(pid: u32) -> Option<Identity> {
     let start_time = stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.to_owned();
     Some(Identity { start_time, executable: fs::read_link(format!("/proc/{pid}/exe")).ok() })
 }
+
+/// What the kernel writes behind the path of a file that has it no more (`fs/d_path.c`).
+const DELETED: &str = " (deleted)";
 
 /// The executable mappings in the text of `/proc/PID/maps`, sorted.
 fn parse(text: &str) -> Vec<Mapping> {
@@ -214,18 +266,20 @@ fn parse_line(line: &str) -> Option<Mapping> {
         start: u64::from_str_radix(start, 16).ok()?,
         end: u64::from_str_radix(end, 16).ok()?,
         file_offset: u64::from_str_radix(file_offset, 16).ok()?,
-        path: PathBuf::from(path.strip_suffix(" (deleted)").unwrap_or(path)),
+        path: PathBuf::from(path.strip_suffix(DELETED).unwrap_or(path)),
+        is_deleted: path.ends_with(DELETED),
         device: device.to_owned(),
         inode: inode.parse().ok()?,
+        stamp: None,
     };
     permissions.contains('x').then_some(mapping)
 }
 
 /// Files that are held open because their path does not lead to them from here: those of
-/// containers, and those that were deleted.
+/// containers, and those that were deleted or replaced.
 #[derive(Default)]
 struct Files {
-    held: HashMap<(String, u64), Option<File>>,
+    held: HashMap<(String, u64), File>,
 }
 
 /// No more files than this are held open.
@@ -237,26 +291,20 @@ impl Files {
         if mapping.inode == 0 || self.held.contains_key(&key) || self.held.len() >= MOST_HELD {
             return;
         }
-        let file = if leads_to(&mapping.path, mapping.inode) {
-            None
-        } else {
-            let link = format!("/proc/{pid}/map_files/{:x}-{:x}", mapping.start, mapping.end);
-            File::open(link).or_else(|_| File::open(within_root(pid, &mapping.path))).ok()
-        };
-        self.held.insert(key, file);
+        self.held.extend(mapped_file(pid, mapping).map(|file| (key, file)));
     }
 
-    fn openable(&self, pid: u32, mapping: &Mapping) -> PathBuf {
-        match self.held.get(&(mapping.device.clone(), mapping.inode)) {
-            Some(Some(file)) => PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd())),
-            Some(None) => mapping.path.clone(),
-            None => within_root(pid, &mapping.path),
-        }
+    fn held(&self, mapping: &Mapping) -> Option<PathBuf> {
+        let file = self.held.get(&(mapping.device.clone(), mapping.inode))?;
+        Some(PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd())))
     }
 }
 
-fn leads_to(path: &Path, inode: u64) -> bool {
-    fs::metadata(path).is_ok_and(|metadata| metadata.ino() == inode)
+/// The very file that is mapped.
+fn mapped_file(pid: u32, mapping: &Mapping) -> Option<File> {
+    let link = format!("/proc/{pid}/map_files/{:x}-{:x}", mapping.start, mapping.end);
+    let by_path = || if mapping.is_deleted { None } else { File::open(within_root(pid, &mapping.path)).ok() };
+    File::open(link).ok().or_else(by_path)
 }
 
 /// A path as a process sees it, seen from here.
@@ -317,5 +365,67 @@ mod tests {
         std::thread::sleep(FRESH);
         assert!(matches!(processes.find(pid, mapping.start + 1), Found::File(place) if place.path == mapping.path));
         assert_eq!(processes.find(pid, 1), Found::Unknown);
+    }
+
+    /// A program that sleeps, in a folder of its own.
+    fn sleeper() -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("sleeper");
+        fs::copy(fs::canonicalize("/bin/sleep").unwrap(), &program).unwrap();
+        (folder, program)
+    }
+
+    /// The place of the program's own code in a process that runs it.
+    fn place(processes: &mut Processes, pid: u32, program: &Path) -> (u64, Found) {
+        let mapping = (0..100).find_map(|_| {
+            processes.refresh(pid);
+            std::thread::sleep(PATIENCE);
+            processes.seen.get(&pid)?.mappings.iter().find(|mapping| mapping.path == program).cloned()
+        });
+        let address = mapping.unwrap().start + 1;
+        (address, processes.find(pid, address))
+    }
+
+    fn same_contents(found: &Found, program: &[u8]) -> bool {
+        matches!(found, Found::File(place) if fs::read(&place.file).unwrap() == program)
+    }
+
+    #[test]
+    fn a_file_that_was_replaced_is_not_taken_for_the_one_that_is_mapped() {
+        let (_folder, program) = sleeper();
+        let original = fs::read(&program).unwrap();
+        let mut child = Command::new(&program).arg("30").spawn().unwrap();
+        let mut processes = Processes::default();
+        let (address, found) = place(&mut processes, child.id(), &program);
+        assert!(same_contents(&found, &original), "{found:?}");
+        fs::remove_file(&program).unwrap();
+        fs::write(&program, "another program").unwrap();
+        // While the process lives, the kernel has the file.
+        let found = processes.find(child.id(), address);
+        assert!(same_contents(&found, &original), "{found:?}");
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(same_contents(&processes.find(child.id(), address), &original));
+    }
+
+    #[test]
+    fn a_file_that_is_gone_with_its_process_is_not_known() {
+        let (_folder, program) = sleeper();
+        let mut child = Command::new(&program).arg("30").spawn().unwrap();
+        let mut processes = Processes::default();
+        let (address, _) = place(&mut processes, child.id(), &program);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        // In place: it keeps its number.
+        let mut replaced = fs::OpenOptions::new().append(true).open(&program).unwrap();
+        std::io::Write::write_all(&mut replaced, b"more").unwrap();
+        assert_eq!(processes.find(child.id(), address), Found::Unknown);
+        // Another process of the new one is known by it.
+        drop(replaced);
+        let mut child = Command::new(&program).arg("30").spawn().unwrap();
+        let (_, found) = place(&mut processes, child.id(), &program);
+        assert!(same_contents(&found, &fs::read(&program).unwrap()), "{found:?}");
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
 }

@@ -5,7 +5,6 @@
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::Read;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use gimli::{
@@ -16,6 +15,7 @@ use object::{Object, ObjectSection, ObjectSegment};
 use probebook_compiler::plan::UnwindSample;
 
 use super::processes::{Found, Place, Processes};
+use crate::system::user::stamp::Stamp;
 
 /// More frames than any stack is shown with.
 const MOST_FRAMES: usize = 127;
@@ -60,30 +60,14 @@ impl<'a> Sample<'a> {
 /// The tables of files, kept from stack to stack.
 #[derive(Default)]
 pub struct Unwinder {
-    files: HashMap<Identity, Option<Tables>>,
+    files: HashMap<Stamp, Option<Tables>>,
     context: UnwindContext<usize>,
 }
 
-/// Tells files apart, whatever their paths: a program may be built anew, and containers have paths of their own.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-struct Identity {
-    device: u64,
-    inode: u64,
-    size: u64,
-    changed: (i64, i64),
-}
-
-impl Identity {
-    /// `None` for anything but a regular file of a size that may be read.
-    fn of(path: &Path) -> Option<Identity> {
-        let metadata = fs::metadata(path).ok()?;
-        (metadata.is_file() && metadata.len() <= LARGEST_FILE).then(|| Identity {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            size: metadata.len(),
-            changed: (metadata.mtime(), metadata.mtime_nsec()),
-        })
-    }
+/// `None` for anything but a regular file of a size that may be read.
+fn stamp(path: &Path) -> Option<Stamp> {
+    let metadata = fs::metadata(path).ok()?;
+    (metadata.is_file() && metadata.len() <= LARGEST_FILE).then(|| Stamp::from(&metadata))
 }
 
 /// What a file says of its frames.
@@ -131,7 +115,7 @@ impl Unwinder {
         if self.files.len() > MOST_FILES {
             self.files.clear();
         }
-        let file = Identity::of(&place.file)?;
+        let file = stamp(&place.file)?;
         let tables = self.files.entry(file).or_insert_with(|| Tables::read(&place.file)).as_ref()?;
         let address = tables.address(place.offset)?;
         tables.with_row(address, &mut self.context, |row| caller(row, registers, memory)).flatten()

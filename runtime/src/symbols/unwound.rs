@@ -1,15 +1,17 @@
 //! Stacks that were unwound here, not recorded by the kernel: their addresses by their numbers.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// More stacks than this are not remembered.
+/// When there are so many, all are forgotten, and counted.
 const CAPACITY: usize = 1 << 18;
 
 /// Every number that a program has made up for a stack; several may stand for the same one.
 #[derive(Default)]
 pub(super) struct UnwoundStacks {
     stacks: Mutex<Stacks>,
+    forgotten: AtomicU64,
 }
 
 #[derive(Default)]
@@ -23,9 +25,15 @@ impl UnwoundStacks {
     pub fn put(&self, id: i64, pid: u32, addresses: Vec<u64>) {
         let mut stacks = self.stacks.lock().unwrap_or_else(PoisonError::into_inner);
         if stacks.by_id.len() >= CAPACITY {
+            self.forgotten.fetch_add(stacks.by_id.len() as u64, Ordering::Relaxed);
             *stacks = Stacks::default();
         }
         stacks.by_id.insert((id, pid), addresses.into());
+    }
+
+    /// How many have been forgotten so far.
+    pub fn forgotten(&self) -> u64 {
+        self.forgotten.load(Ordering::Relaxed)
     }
 
     pub fn get(&self, id: i64, pid: u32) -> Option<Arc<[u64]>> {
@@ -48,6 +56,16 @@ impl UnwoundStacks {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_forgotten_is_counted() {
+        let stacks = UnwoundStacks::default();
+        (0..CAPACITY as i64).for_each(|id| stacks.put(id, 1, vec![10]));
+        assert_eq!((stacks.forgotten(), stacks.get(5, 1).is_some()), (0, true));
+        stacks.put(-1, 1, vec![10]);
+        assert_eq!((stacks.forgotten(), stacks.get(5, 1).is_some()), (CAPACITY as u64, false));
+        assert!(stacks.get(-1, 1).is_some());
+    }
 
     #[test]
     fn numbers_of_equal_stacks_have_one_that_stands_for_all() {

@@ -9,7 +9,7 @@ mod kernel_info;
 mod modules;
 mod traceable;
 mod tracefs;
-mod user;
+pub(crate) mod user;
 
 use std::io;
 use std::ops::Deref;

@@ -41,6 +41,10 @@ impl Trace {
                 sink.message(Severity::Error, &text, None);
             }
         }
+        if self.maps.iter().any(|map| map.plan().role == MapRole::CodeRanges) {
+            let forgotten = self.shared.symbols.forgotten_stacks();
+            self.parts.losses.note_forgotten(forgotten).into_iter().for_each(|report| sink.loss(report));
+        }
     }
 
     /// Asks the kernel how often it has skipped programs.

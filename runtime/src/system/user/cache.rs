@@ -1,14 +1,13 @@
 //! What was read of files, remembered until they change.
 
 use std::collections::HashMap;
-use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use probebook_compiler::kernel_info::Unavailable;
 
 use super::file;
+use super::stamp::Stamp;
 
 /// Files that an answer depends on beside the one that was asked for, also those that are not there.
 pub type LookedAt = Vec<PathBuf>;
@@ -24,15 +23,6 @@ struct Known<T> {
     others: Vec<(PathBuf, Option<Stamp>)>,
     /// Failures are remembered too: a file that is no program stays one until it changes.
     result: Result<Arc<T>, Unavailable>,
-}
-
-/// Which file it was, and which state of it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Stamp {
-    device: u64,
-    inode: u64,
-    length: u64,
-    modified: (i64, i64),
 }
 
 impl<T> Default for Cache<T> {
@@ -84,18 +74,13 @@ fn stamp_of(path: &Path) -> Option<Stamp> {
 
 fn stamp(path: &Path) -> Result<Stamp, Unavailable> {
     let (file, _) = file::split_archive(path);
-    let metadata = fs::metadata(file).map_err(|error| file::unreadable(path, &error))?;
-    Ok(Stamp {
-        device: metadata.dev(),
-        inode: metadata.ino(),
-        length: metadata.len(),
-        modified: (metadata.mtime(), metadata.mtime_nsec()),
-    })
+    Stamp::of(&file).map_err(|error| file::unreadable(path, &error))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn a_file_is_read_again_only_after_it_has_changed() {

@@ -8,11 +8,12 @@ mod compressed;
 mod debug_files;
 mod dwarf;
 mod dynamic;
-mod file;
+pub(crate) mod file;
 mod libraries;
 mod mapped;
 mod names;
 mod notes;
+pub(crate) mod stamp;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
