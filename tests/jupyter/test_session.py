@@ -113,6 +113,14 @@ def test_a_pattern_without_probes_says_so(kernel):
     assert "zzz" in kernel.run("%probes zzz").stream("stderr")
 
 
+def test_a_job_that_is_not_there_is_told_before_others_are_waited_for(kernel):
+    kernel.run("%%bg there\ninterval:s:1 { }")
+    for magic in ("%wait", "%stop"):
+        cell = kernel.run(f"{magic} there nosuch", timeout=5)
+        assert cell.content["ename"] == "no-such-job"
+    assert kernel.run("%stop there").status == "ok"
+
+
 def test_an_interrupted_wait_ends_the_cell(kernel):
     kernel.run("%%bg waited\ninterval:s:10 { }")
     msg_id = kernel.execute('%wait waited\nbegin { printf("after\\n"); }')

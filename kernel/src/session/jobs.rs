@@ -98,6 +98,14 @@ impl Jobs {
         Ok(())
     }
 
+    /// Whether there is a job of this name, running or ended.
+    pub fn check_known(&self, name: &str) -> Result<(), JobError> {
+        match self.lock().contains_key(name) {
+            true => Ok(()),
+            false => Err(JobError::Unknown(name.to_string())),
+        }
+    }
+
     /// Ends a job and waits until it has shown its maps.
     pub fn stop(&self, name: &str) -> Result<(), JobError> {
         let job = self.lock().remove(name).ok_or_else(|| JobError::Unknown(name.to_string()))?;

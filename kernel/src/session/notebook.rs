@@ -107,10 +107,12 @@ impl Notebook {
             }
             Command::Jobs => output.stdout(&self.jobs.table()),
             Command::Stop(names) => {
+                self.check_jobs(&names)?;
                 names.iter().try_for_each(|name| self.jobs.stop(&name.text).map_err(|error| at(name, error)))?;
             }
             Command::StopAll => self.jobs.stop_all(),
             Command::Wait(names) => {
+                self.check_jobs(&names)?;
                 let wait = |name: &Word| self.jobs.wait(&name.text, &|| self.was_interrupted());
                 names.iter().try_for_each(|name| wait(name).map_err(|error| at(name, error)))?;
             }
@@ -123,6 +125,11 @@ impl Notebook {
             Command::Help => output.stdout(&help()),
         }
         Ok(())
+    }
+
+    /// None is stopped or waited for if one of them is not there.
+    fn check_jobs(&self, names: &[Word]) -> Result<(), Problem> {
+        Ok(names.iter().try_for_each(|name| self.jobs.check_known(&name.text).map_err(|error| at(name, error)))?)
     }
 
     fn list_probes(&self, pattern: &Word, verbose: bool, output: &Output) -> Result<(), Problem> {

@@ -53,8 +53,9 @@ impl Place {
         for entry in std::fs::read_dir(programs).map_err(|error| error.to_string())? {
             let program = entry.map_err(|error| error.to_string())?.path();
             let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            // Other runs of these tests on this machine have other names, mostly; fifteen letters are what the kernel keeps.
-            let comm = format!("{name}{:02x}{number}", std::process::id() % 256);
+            // Other runs of these tests on this machine have other names, mostly: digits, which cases write as {int}. Fifteen
+            // letters are what the kernel keeps.
+            let comm = format!("{name}{:03}{number}", std::process::id() % 1000);
             let copy = folder.join(&comm);
             // By a process of its own: what other cases fork would inherit a descriptor of ours that the
             // copy is written through, and a program that is open for writing cannot be run (ETXTBSY).
