@@ -85,6 +85,18 @@ pub struct ProbePlan {
     pub program: usize,
 }
 
+/// What the kernel tells a program of the probe that fired (`bpf_get_attach_cookie`).
+pub struct Cookie;
+
+impl Cookie {
+    /// The lower bits number the places of a static tracepoint, the others are the probe's index in [`Plan::probes`].
+    pub const PLACE_BITS: u32 = 32;
+
+    pub fn of(probe: usize, place: usize) -> u64 {
+        (probe as u64) << Self::PLACE_BITS | place as u64
+    }
+}
+
 /// How a program is attached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Attach {
@@ -128,7 +140,7 @@ pub enum Attach {
         offset: u64,
         returns: bool,
     },
-    /// A static tracepoint: wherever it stands in the file. The cookie at each place is its index.
+    /// A static tracepoint: wherever it stands in the file.
     Usdt {
         path: String,
         places: Vec<UsdtPlace>,

@@ -22,8 +22,8 @@ pub struct Action<'a> {
     pub expanded: Vec<Expanded>,
 }
 
-/// The probes of an action. The kernel tells a program that they share which of them fired: the attach cookie of
-/// each is its index in the plan.
+/// The probes of an action. The kernel tells a program that they share which of them fired, by its
+/// [`crate::plan::Cookie`].
 #[derive(Clone, Copy)]
 pub struct Siblings<'a> {
     pub probes: &'a [Expanded],
@@ -44,11 +44,10 @@ fn is_alike(one: &ProbeContext, other: &ProbeContext) -> bool {
     (one.kind, one.provider) == (other.kind, other.provider)
 }
 
-/// Whether the cookie of such a probe is its index. Those of static tracepoints number their places.
+/// Whether such a probe has a cookie.
 fn has_cookie(context: &ProbeContext, info: &dyn KernelInfo) -> bool {
     match context.kind {
-        ProgramKind::Tracepoint | ProgramKind::PerfEvent => true,
-        ProgramKind::Probe => context.provider != "usdt",
+        ProgramKind::Tracepoint | ProgramKind::PerfEvent | ProgramKind::Probe => true,
         ProgramKind::RawTracepoint => info.has_raw_tracepoint_cookies(),
         _ => false,
     }
@@ -209,7 +208,7 @@ mod tests {
         assert_eq!(programs("tracepoint:a:* { print(args); }"), [0, 1, 2, 3]);
     }
 
-    /// Cookies are indices into the plan; the table begins with the action's first probe.
+    /// Cookies have indices into the plan; the table begins with the action's first probe.
     #[test]
     fn the_names_are_those_of_the_action() {
         let analysis = analysed("begin { } kprobe:f_* { printf(\"%s\\n\", probe); }", MANY);
@@ -223,7 +222,7 @@ mod tests {
         assert_eq!(entries.len(), MANY + 1);
         assert_eq!((entries[0], entries[1]), (&b"kprobe:f_10\0\0\0\0\0"[..], &b"kprobe:f_11\0\0\0\0\0"[..]));
         let text = format!("{:?}", analysis.module.programs[1].body);
-        assert!(text.contains("op: Sub, left: Var(Var(0)), right: Const { ty: I64, value: 1 }"), "{text}");
+        assert!(text.contains("value: 32 } }, right: Const { ty: I64, value: 1 } }"), "{text}");
     }
 
     #[test]

@@ -223,12 +223,11 @@ fn probed_place(lowerer: &mut Lowerer, binary: &UserBinary) -> Option<(Ir, Ir)> 
             if others.is_empty() {
                 return Some((here, Ir::int(first.address as i64)));
             }
-            // The cookie is the place's index.
-            let cookie = lowerer.helper(Helper::GET_ATTACH_COOKIE, vec![Ir::Context]);
+            let place = lowerer.place_reached();
             let there = lowerer.new_var(Scalar::I64);
             lowerer.emit(Stmt::Set(there, Ir::int(first.address as i64)));
             for (index, location) in others.iter().enumerate() {
-                let condition = Ir::binary(Op::Eq, cookie.clone(), Ir::int(index as i64 + 1));
+                let condition = Ir::binary(Op::Eq, place.clone(), Ir::int(index as i64 + 1));
                 let then = vec![Stmt::Set(there, Ir::int(location.address as i64))];
                 lowerer.emit(Stmt::If { condition, then, otherwise: Vec::new() });
             }

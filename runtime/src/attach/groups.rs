@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use probebook_compiler::plan::{Attach, Plan, ProbePlan, ProgramKind};
+use probebook_compiler::plan::{Attach, Cookie, Plan, ProbePlan, ProgramKind, UsdtPlace};
 
 use super::uprobe::Place;
 use super::{AttachError, Attachment, Mechanisms, Surroundings, Target, attach, kprobe_multi, uprobe};
@@ -105,13 +105,14 @@ pub fn attach_group(
     if matches!(target.linking, Linking::KprobeMulti | Linking::KprobeSession) {
         return kprobe_multi::attach(probes, target);
     }
-    let separately =
-        || probes.iter().map(|(cookie, probe)| attach(probe, Target { cookie: *cookie as u64, ..target }, around));
+    let separately = || {
+        probes.iter().map(|(index, probe)| attach(probe, Target { cookie: Cookie::of(*index, 0), ..target }, around))
+    };
     if let ([(_, first), _, ..], Linking::UprobeMulti) = (probes, target.linking)
         && let Some((path, returns)) = places_of(&first.attach)
     {
         let all: Vec<Place> =
-            probes.iter().filter_map(|(cookie, probe)| places(probe, *cookie as u64)).flatten().collect();
+            probes.iter().filter_map(|(index, probe)| places(probe, Cookie::of(*index, 0))).flatten().collect();
         if let Ok(attachments) = uprobe::attach(target, path, &all, returns, around) {
             let others = probes.iter().skip(1).map(|_| Ok(Vec::new()));
             return std::iter::once(Ok(attachments)).chain(others).collect();
@@ -138,15 +139,15 @@ fn places_of(attach: &Attach) -> Option<UserPlaces<'_>> {
     }
 }
 
-/// The places of such a probe. A static tracepoint's cookies number its places.
+/// The places of such a probe. The cookie is that of the first one.
 pub fn places(probe: &ProbePlan, cookie: u64) -> Option<Vec<Place>> {
     match &probe.attach {
         Attach::Uprobe { offset, .. } => Some(vec![Place { offset: *offset, semaphore: 0, cookie }]),
         Attach::Usdt { places, .. } => {
-            let place = |(cookie, place): (usize, &probebook_compiler::plan::UsdtPlace)| Place {
+            let place = |(index, place): (usize, &UsdtPlace)| Place {
                 offset: place.offset,
                 semaphore: place.semaphore,
-                cookie: cookie as u64,
+                cookie: cookie | index as u64,
             };
             Some(places.iter().enumerate().map(place).collect())
         }

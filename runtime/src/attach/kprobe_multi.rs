@@ -3,7 +3,7 @@
 use std::ffi::{CStr, CString};
 use std::io;
 
-use probebook_compiler::plan::ProbePlan;
+use probebook_compiler::plan::{Cookie, ProbePlan};
 
 use super::kprobe::{self, Function};
 use super::{AttachError, Attachment, Reason, Target};
@@ -70,7 +70,7 @@ fn link(probes: &[Probe<'_>], target: Target<'_>) -> io::Result<Attachment> {
     let names: Result<Vec<CString>, _> = functions.map(|function| CString::new(function.symbol)).collect();
     let names = names.map_err(|_| io::Error::from_raw_os_error(libc::ENOENT))?;
     let names: Vec<&CStr> = names.iter().map(CString::as_c_str).collect();
-    let cookies: Vec<u64> = probes.iter().map(|(cookie, _)| *cookie as u64).collect();
+    let cookies: Vec<u64> = probes.iter().map(|(index, _)| Cookie::of(*index, 0)).collect();
     let link = link::kprobe_multi(target.program, &KernelFunctions { names: &names, cookies: &cookies, ends })?;
     Ok(Attachment::of_link(link))
 }

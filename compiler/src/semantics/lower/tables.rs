@@ -1,6 +1,7 @@
 //! Texts by number: a table that programs carry along among their constants, and read only.
 
 use crate::ir::{Expr as Ir, Helper, Op, Scalar, Stmt};
+use crate::plan::Cookie;
 use crate::semantics::probes::ProbeContext;
 use crate::syntax::ast::Span;
 use crate::types::Type;
@@ -34,7 +35,8 @@ impl Lowerer<'_> {
         self.probe.depends_on_name.set(true);
         let Some(siblings) = self.siblings else { return text_literal(text(self.probe), span) };
         let cookie = self.helper(Helper::GET_ATTACH_COOKIE, vec![Ir::Context]);
-        let number = Ir::binary(Op::Sub, cookie, Ir::int(siblings.first as i64));
+        let probe = Ir::binary(Op::LShr, cookie, Ir::int(i64::from(Cookie::PLACE_BITS)));
+        let number = Ir::binary(Op::Sub, probe, Ir::int(siblings.first as i64));
         let texts = siblings.probes.iter().map(|probe| Some(text(&probe.context)));
         self.text_from_table(texts, "", number, span)
     }

@@ -2,6 +2,7 @@
 
 use crate::diagnostics::Diagnostic;
 use crate::ir::{Expr as Ir, Helper, Op, Scalar, Stmt};
+use crate::plan::Cookie;
 use crate::semantics::arch::NATIVE as REGISTERS;
 use crate::semantics::probes::UsdtSite;
 use crate::semantics::probes::usdt_arguments::{Argument, NATIVE, Place, Register};
@@ -13,7 +14,7 @@ use super::{Lowered, Lowerer, Operand};
 
 impl Lowerer<'_> {
     /// `argN` of a static tracepoint. Where its places have the argument in different places, the
-    /// cookie tells which one was reached: it is the place's index.
+    /// cookie tells which one was reached.
     pub fn usdt_argument(&mut self, site: &UsdtSite, index: usize, span: Span) -> Lowered<Operand> {
         self.probe.depends.set(true);
         let mut found: Vec<(Vec<usize>, Option<Argument>)> = Vec::new();
@@ -34,6 +35,12 @@ impl Lowerer<'_> {
             several => self.choose_argument(site, several, span)?,
         };
         Ok(Operand::scalar(Type::I64, value, span))
+    }
+
+    /// Which place of a static tracepoint was reached, by its index.
+    pub fn place_reached(&mut self) -> Ir {
+        let cookie = self.helper(Helper::GET_ATTACH_COOKIE, vec![Ir::Context]);
+        self.bind(Scalar::I64, Ir::binary(Op::And, cookie, Ir::int((1 << Cookie::PLACE_BITS) - 1)))
     }
 
     fn argument_at(&mut self, location: &UsdtLocation, index: usize, span: Span) -> Lowered<Option<Argument>> {
@@ -63,11 +70,11 @@ impl Lowerer<'_> {
         several: &[(Vec<usize>, Option<Argument>)],
         span: Span,
     ) -> Lowered<Ir> {
-        let cookie = self.helper(Helper::GET_ATTACH_COOKIE, vec![Ir::Context]);
+        let place = self.place_reached();
         let result = self.new_var(Scalar::I64);
         self.emit(Stmt::Set(result, Ir::int(0)));
         for (numbers, argument) in several {
-            let is_here = numbers.iter().map(|number| Ir::binary(Op::Eq, cookie.clone(), Ir::int(*number as i64)));
+            let is_here = numbers.iter().map(|number| Ir::binary(Op::Eq, place.clone(), Ir::int(*number as i64)));
             let is_here = is_here.map(Ir::bool_to_int).reduce(|left, right| Ir::binary(Op::Or, left, right));
             let Some(condition) = is_here.map(Ir::is_nonzero) else { continue };
             let (mut then, value) = self.nested(|this| this.read_argument(site, numbers, argument.as_ref(), span));
