@@ -26,14 +26,20 @@ fn printing_pid(kind: ProgramKind, attach: Attach) -> Plan {
     script.plan()
 }
 
-/// Runs a plan for a while, or until so many lines were printed, doing something meanwhile.
-fn run(session: &Session, plan: Plan, options: StartOptions, lines: usize, mut stir: impl FnMut()) -> Recorder {
+/// Runs a plan for a while, or until enough was printed, doing something meanwhile.
+fn run(
+    session: &Session,
+    plan: Plan,
+    options: StartOptions,
+    is_enough: impl Fn(&Recorder) -> bool,
+    mut stir: impl FnMut(),
+) -> Recorder {
     let mut sink = Recorder::default();
     let mut trace = session.start(plan, options).unwrap();
     trace.run_begin(&mut sink).unwrap();
     trace.attach(&mut sink).unwrap();
     let deadline = Instant::now() + Duration::from_secs(5);
-    while sink.texts < lines && Instant::now() < deadline {
+    while !is_enough(&sink) && Instant::now() < deadline {
         stir();
         if trace.poll(&mut sink, Duration::from_millis(5)) != Status::Running {
             break;
@@ -42,6 +48,16 @@ fn run(session: &Session, plan: Plan, options: StartOptions, lines: usize, mut s
     trace.stop(&mut sink);
     trace.finish(&mut sink);
     sink
+}
+
+/// So many lines, whoever caused them.
+fn printed(lines: usize) -> impl Fn(&Recorder) -> bool {
+    move |sink| sink.texts >= lines
+}
+
+/// Other processes may do what ours does.
+fn three_are_ours(sink: &Recorder) -> bool {
+    our_lines(sink) >= 3
 }
 
 fn our_lines(sink: &Recorder) -> usize {
@@ -53,9 +69,10 @@ fn our_lines(sink: &Recorder) -> usize {
 fn tracepoint() {
     let Some(session) = session() else { return };
     let attach = Attach::Tracepoint { category: "syscalls".into(), name: "sys_enter_getppid".into() };
-    let sink = run(&session, printing_pid(ProgramKind::Tracepoint, attach), StartOptions::default(), 3, || {
-        let _ = std::os::unix::process::parent_id();
-    });
+    let sink =
+        run(&session, printing_pid(ProgramKind::Tracepoint, attach), StartOptions::default(), three_are_ours, || {
+            let _ = std::os::unix::process::parent_id();
+        });
     assert!(our_lines(&sink) >= 3, "{}", sink.text);
 }
 
@@ -64,7 +81,7 @@ fn raw_tracepoint() {
     let Some(session) = session() else { return };
     let attach = Attach::RawTracepoint { name: "sys_enter".into() };
     let plan = printing_pid(ProgramKind::RawTracepoint, attach);
-    let sink = run(&session, plan, StartOptions::default(), 1000, || {
+    let sink = run(&session, plan, StartOptions::default(), printed(1000), || {
         let _ = std::os::unix::process::parent_id();
     });
     assert!(our_lines(&sink) > 0);
@@ -93,7 +110,7 @@ fn short_intervals_work() {
     let Some(session) = session() else { return };
     let plan = printing_pid(ProgramKind::PerfEvent, Attach::Interval { period_ns: 100_000 });
     let start = Instant::now();
-    let sink = run(&session, plan, StartOptions::default(), 200, || {});
+    let sink = run(&session, plan, StartOptions::default(), printed(200), || {});
     assert!(sink.texts >= 200 && start.elapsed() < Duration::from_secs(2), "{} in {:?}", sink.texts, start.elapsed());
 }
 
@@ -106,7 +123,7 @@ fn profile_samples_every_cpu() {
     body.send(line, vec![helper(Helper::GET_SMP_PROCESSOR_ID, vec![])]);
     let attach = Attach::Profile { rate: ProfileRate::Hertz(999) };
     script.probe("profile:hz:999", ProgramKind::PerfEvent, attach, body);
-    let sink = run(&session, script.plan(), StartOptions::default(), 200, || {});
+    let sink = run(&session, script.plan(), StartOptions::default(), printed(200), || {});
     for cpu in session.system().online_cpus() {
         assert!(sink.text.lines().any(|line| line == cpu.to_string()), "CPU {cpu} was not sampled");
     }
@@ -122,7 +139,7 @@ fn profile_of_one_process_sees_only_it() {
         let start = Instant::now();
         while start.elapsed() < Duration::from_millis(5) {}
     };
-    let sink = run(&session, plan, options, 20, || std::thread::spawn(spin).join().unwrap());
+    let sink = run(&session, plan, options, printed(20), || std::thread::spawn(spin).join().unwrap());
     assert!(sink.texts >= 20);
     assert_eq!(our_lines(&sink), sink.text.lines().count());
 }
@@ -133,7 +150,8 @@ fn software() {
     // PERF_COUNT_SW_CONTEXT_SWITCHES
     let event = SoftwareEvent { name: "context-switches", config: 3, default_period: 1000 };
     let plan = printing_pid(ProgramKind::PerfEvent, Attach::Software { event, period: 1 });
-    let sink = run(&session, plan, StartOptions::default(), 5, || std::thread::sleep(Duration::from_millis(1)));
+    let sink =
+        run(&session, plan, StartOptions::default(), printed(5), || std::thread::sleep(Duration::from_millis(1)));
     assert!(sink.texts >= 5);
 }
 
@@ -169,9 +187,10 @@ fn uprobe_and_uretprobe() {
     let (path, offset) = libc_function(&session, "getppid").unwrap();
     for returns in [false, true] {
         let attach = Attach::Uprobe { path: path.clone(), symbol: "getppid".into(), offset, returns };
-        let sink = run(&session, printing_pid(ProgramKind::Probe, attach), StartOptions::default(), 3, || {
-            let _ = std::os::unix::process::parent_id();
-        });
+        let sink =
+            run(&session, printing_pid(ProgramKind::Probe, attach), StartOptions::default(), three_are_ours, || {
+                let _ = std::os::unix::process::parent_id();
+            });
         assert!(our_lines(&sink) >= 3, "{}", sink.text);
     }
 }
@@ -186,7 +205,7 @@ fn a_file_that_goes_away_keeps_none_of_the_others_from_being_traced() {
     let at = |path: &str| Attach::Uprobe { path: path.into(), symbol: "getppid".into(), offset, returns: false };
     let mut plan = printing_pid(ProgramKind::Probe, at(&path));
     plan.probes.push(ProbePlan { attach: at(&gone), ..plan.probes[0].clone() });
-    let sink = run(&session, plan, StartOptions::default(), 3, || {
+    let sink = run(&session, plan, StartOptions::default(), three_are_ours, || {
         let _ = std::os::unix::process::parent_id();
     });
     assert!(our_lines(&sink) >= 3, "{}", sink.text);
@@ -208,7 +227,7 @@ fn kprobe_and_kretprobe_or_the_reason_why_not() {
         let mut sink = Recorder::default();
         match session.start(plan(), StartOptions::default()).unwrap().attach(&mut sink) {
             Ok(_) => {
-                let sink = run(&session, plan(), StartOptions::default(), 3, || {
+                let sink = run(&session, plan(), StartOptions::default(), three_are_ours, || {
                     let _ = std::fs::read("/proc/self/stat");
                 });
                 assert!(our_lines(&sink) > 0, "{}", sink.text);
@@ -302,7 +321,7 @@ fn nothing_is_left_behind() {
     };
     let Some(_) = count() else { return println!("skipped: needs bpftool") };
     let plan = printing_pid(ProgramKind::RawTracepoint, Attach::RawTracepoint { name: "sys_enter".into() });
-    run(&session, plan, StartOptions::default(), 1, || {});
+    run(&session, plan, StartOptions::default(), printed(1), || {});
     drop(session);
     let fds = std::fs::read_dir("/proc/self/fd").unwrap().count();
     assert!(fds < 200, "{fds}");
