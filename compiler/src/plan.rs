@@ -36,6 +36,18 @@ pub struct Plan {
     pub settings: Settings,
 }
 
+impl Plan {
+    /// Whether something that it prints has names of kernel code in it.
+    pub fn names_kernel_code(&self) -> bool {
+        let in_maps = self.maps.iter().any(|map| match &map.role {
+            MapRole::User(user) => user.key.iter().chain([&user.value]).any(Type::names_kernel_code),
+            _ => false,
+        });
+        let in_events = || self.events.iter().flat_map(EventPlan::arguments).any(Type::names_kernel_code);
+        in_maps || in_events()
+    }
+}
+
 /// One BPF program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProgramPlan {
@@ -410,6 +422,19 @@ pub enum EventPlan {
         helper: Option<Helper>,
         origin: Origin,
     },
+}
+
+impl EventPlan {
+    /// The types of what is printed.
+    fn arguments(&self) -> &[Type] {
+        match self {
+            EventPlan::Printf { arguments, .. }
+            | EventPlan::Cat { arguments, .. }
+            | EventPlan::System { arguments, .. } => arguments,
+            EventPlan::Print { value } => std::slice::from_ref(value),
+            _ => &[],
+        }
+    }
 }
 
 /// Where formatted text goes.

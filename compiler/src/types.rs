@@ -224,6 +224,18 @@ impl Type {
         )
     }
 
+    /// Whether addresses of kernel code are in it, which print as names.
+    pub fn names_kernel_code(&self) -> bool {
+        match self {
+            Type::Stack { user, .. } => !user,
+            Type::KernelSymbol => true,
+            Type::Array { element, .. } => element.names_kernel_code(),
+            Type::Tuple(elements) => elements.iter().any(Type::names_kernel_code),
+            Type::Record(fields) => fields.iter().any(|(_, ty)| ty.names_kernel_code()),
+            _ => false,
+        }
+    }
+
     pub fn is_integer(&self) -> bool {
         matches!(self, Type::Integer { .. } | Type::Enum { .. })
     }
@@ -433,6 +445,16 @@ mod tests {
         let ty = Type::tuple(vec![Type::U8, Type::U32, Type::String { capacity: 3 }, Type::U64]);
         assert_eq!(ty.element_offsets(), [0, 4, 8, 16]);
         assert_eq!((ty.size(), ty.align()), (24, 8));
+    }
+
+    #[test]
+    fn stacks_and_symbols_of_the_kernel_print_as_names() {
+        let stack = |user| Type::Stack { user, mode: StackMode::default(), limit: 1 };
+        let record = |ty| Type::Record([("a".into(), Type::U64), ("b".into(), ty)].into());
+        assert!(Type::tuple(vec![Type::U64, stack(false)]).names_kernel_code());
+        assert!(Type::Array { element: Type::KernelSymbol.into(), length: 2 }.names_kernel_code());
+        assert!(record(Type::KernelSymbol).names_kernel_code());
+        assert!(!record(Type::tuple(vec![stack(true), Type::UserSymbol])).names_kernel_code());
     }
 
     /// Takes for ever if each level asks the one below twice.

@@ -28,6 +28,8 @@ use crate::value::MapSnapshot;
 /// How a session is set up.
 #[derive(Clone, Debug, Default)]
 pub struct SessionOptions {
+    /// Many scripts will be run: what takes time is read before one of them needs it.
+    pub many_scripts: bool,
     /// Bytes that all maps together may take; by default a quarter of the machine's memory.
     pub map_memory: Option<u64>,
 }
@@ -105,8 +107,7 @@ impl Session {
     pub fn new(options: SessionOptions) -> io::Result<Session> {
         limits::raise_descriptors();
         let system = Arc::new(System::new());
-        let background = Arc::clone(&system);
-        thread::Builder::new().name("system".into()).spawn(move || background.read_ahead())?;
+        in_background(&system, move |system| system.read_ahead(options.many_scripts))?;
         let shared = Shared {
             maps: MapTable::new(system.possible_cpu_count(), options.map_memory),
             symbols: Symbols::new(Arc::clone(&system))?,
@@ -144,6 +145,12 @@ impl Session {
     /// As [`Session::start`], with maps that were prepared for this very plan.
     pub fn start_with(&self, plan: Plan, maps: PreparedMaps, options: StartOptions) -> Result<Trace, StartError> {
         let PreparedMaps { prepared, formats, time: map_time } = maps;
+        if plan.names_kernel_code() {
+            // What is not read now is read with the first name.
+            let _ = in_background(&self.shared.system, |system| {
+                system.kallsyms();
+            });
+        }
         let target = target(&options)?;
         let system = &self.shared.system;
         let kernel = Kernel { release: system.release(), has_kprobe_multi: &|| system.has_kprobe_multi() };
@@ -316,6 +323,12 @@ fn sized(plan: &Plan) -> Vec<MapPlan> {
         }
     }
     maps
+}
+
+/// Has a thread of its own read something of the system.
+fn in_background(system: &Arc<System>, read: impl FnOnce(&System) + Send + 'static) -> io::Result<()> {
+    let system = Arc::clone(system);
+    thread::Builder::new().name("system".into()).spawn(move || read(&system)).map(drop)
 }
 
 /// Which process is traced, started if need be but held back.

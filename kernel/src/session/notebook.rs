@@ -50,7 +50,7 @@ struct Foreground {
 
 impl Notebook {
     pub fn new() -> io::Result<Notebook> {
-        let session = Arc::new(Session::new(SessionOptions::default())?);
+        let session = Arc::new(Session::new(SessionOptions { many_scripts: true, ..SessionOptions::default() })?);
         Ok(Notebook {
             session,
             state: Mutex::default(),

@@ -91,12 +91,15 @@ impl System {
         self.modules.get(module, self.btf()).map(ModuleBtf::Module)
     }
 
-    /// Reads what will be asked for sooner or later and takes time; for a background thread.
-    pub fn read_ahead(&self) {
+    /// Reads what almost every script asks for and takes time, and for many scripts also what some of them ask for.
+    /// For a background thread.
+    pub fn read_ahead(&self, many_scripts: bool) {
         self.btf().read_ahead();
-        self.kallsyms();
-        // What cannot be read now is explained when it is needed.
-        let _ = self.tracefs.tracepoints();
+        if many_scripts {
+            self.kallsyms();
+            // What cannot be read now is explained when it is needed.
+            let _ = self.tracefs.tracepoints();
+        }
     }
 
     /// Major and minor number of the running Linux; (0, 0) if it does not tell.

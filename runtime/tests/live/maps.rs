@@ -70,7 +70,9 @@ fn another_type_under_the_same_name_is_refused() {
 
 #[test]
 fn memory_is_bounded_before_a_map_is_made() {
-    let Some(session) = session_with(SessionOptions { map_memory: Some(16 << 20) }) else { return };
+    let Some(session) = session_with(SessionOptions { map_memory: Some(16 << 20), ..SessionOptions::default() }) else {
+        return;
+    };
     let mut script = Script::new();
     let map = script.user_map("h", MapKind::PerCpuHash, Some(Type::U64), Type::Aggregate(Aggregate::Hist { k: 5 }));
     script.plan.maps[map.0 as usize].max_entries = 1_000_000;
