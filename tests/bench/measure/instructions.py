@@ -54,7 +54,7 @@ SCRIPTS = {
     "fexit": of_functions("kretfunc", "retval"),
     "kprobe, wildcard": counted("getgid", "kprobe:from_k*id_munged"),
     "kretprobe, wildcard": counted("getgid", "kretprobe:from_k*id_munged"),
-    "kprobe and kretprobe, wildcard": counted("getgid", "kprobe:from_k*id_munged,kretprobe:from_k*id_munged"),
+    "kprobe+kretprobe, wildcard": counted("getgid", "kprobe:from_k*id_munged,kretprobe:from_k*id_munged"),
     "tracepoint": of_system_calls("tracepoint:syscalls:sys", "enter", "args->__syscall_nr"),
     "rawtracepoint": counted("getgid", "rawtracepoint:sys_enter"),
     "uprobe": counted("function", "uprobe:LOAD:bench_function"),
