@@ -182,3 +182,48 @@ fn a_program_that_was_replaced_keeps_its_names_while_it_runs() {
     drop(running);
     assert!(said.stdout.contains("tick+0"), "{} {}", said.stdout, said.stderr);
 }
+
+/// As Fedora leaves programs: local functions have no symbols but those that are packed into the program.
+#[test]
+fn embedded_symbols_name_probes_and_stacks() {
+    let Some((folder, program)) = ticking() else { return };
+    if !is_root() {
+        return;
+    }
+    let steps = "objcopy -S -K tick ticking mini && xz mini && strip -o stripped ticking && \
+                 objcopy --add-section .gnu_debugdata=mini.xz stripped";
+    if !Command::new("sh").args(["-c", steps]).current_dir(folder.path()).status().unwrap().success() {
+        return println!("skipped: needs objcopy and xz");
+    }
+    let stripped = program.with_file_name("stripped");
+    let _running = Running::start(&stripped);
+    let said = run(&format!("uprobe:{}:tick {{ print(ustack(1)); exit(); }}", stripped.display()));
+    assert!(said.stdout.contains("tick+0"), "{} {}", said.stdout, said.stderr);
+}
+
+#[test]
+fn programs_of_32_bits_are_traced_by_their_stack() {
+    const SOURCE: &str = "
+        static int call(int n, void *a) { int r; __asm__ volatile(\"int $0x80\" : \"=a\"(r) : \"a\"(n), \"b\"(a), \"c\"(0) : \"memory\"); return r; }
+        __attribute__((noinline)) int add(int a, int b) { __asm__ volatile(\"\" ::: \"memory\"); return a + b; }
+        void _start(void) { struct { int s, n; } t = {0, 20000000}; for (int i = 0; i < 500; i++) { add(40, 2); call(162, &t); } call(1, 0); }";
+    let folder = tempfile::tempdir().unwrap();
+    let (source, program) = (folder.path().join("small.c"), folder.path().join("small"));
+    fs::write(&source, SOURCE).unwrap();
+    let flags = ["-m32", "-O1", "-nostdlib", "-static", "-fno-stack-protector", "-o"];
+    let compiled = Command::new("cc").args(flags).args([&program, &source]).output();
+    let running =
+        compiled.ok().filter(|output| output.status.success()).and_then(|_| Command::new(&program).spawn().ok());
+    let Some(_running) = running.map(Running) else {
+        return println!("skipped: 32-bit programs cannot be made or run here");
+    };
+    let path = program.display();
+    let said = run(&format!("uprobe:{path}:add {{ print(arg0); }}"));
+    assert!(said.stderr.contains("is a 32-bit program: its arguments are not in registers"), "{}", said.stderr);
+    if !is_root() {
+        return;
+    }
+    let entry = format!("uprobe:{path}:add {{ @b = *(uint32*)uptr(reg(\"sp\") + 8); }}");
+    let said = run(&format!("{entry} uretprobe:{path}:add /@b/ {{ print((@b, retval)); exit(); }}"));
+    assert!(said.stdout.starts_with("(2, 42)\n"), "{} {}", said.stdout, said.stderr);
+}

@@ -61,8 +61,8 @@ pub struct Symbols {
 impl Symbols {
     pub fn new(system: Arc<System>) -> std::io::Result<Symbols> {
         Ok(Symbols {
+            user: UserSymbols::start(Arc::clone(&system))?,
             system,
-            user: UserSymbols::start()?,
             stacks: stacks::StackCache::default(),
             unwound: unwound::UnwoundStacks::default(),
             users: users::Users::default(),

@@ -15,6 +15,7 @@ use object::{Object, ObjectSection, ObjectSegment};
 use probebook_compiler::plan::UnwindSample;
 
 use super::processes::{Found, Place, Processes};
+use crate::system::user::compressed;
 use crate::system::user::stamp::Stamp;
 
 /// More frames than any stack is shown with.
@@ -161,7 +162,7 @@ impl Tables {
         let file = object::File::parse(data.as_slice()).ok()?;
         let section = |name: &str| {
             let section = file.section_by_name(name)?;
-            Some((section.address(), section.uncompressed_data().ok()?.into_owned()))
+            Some((section.address(), compressed::contents(&section, LARGEST_FILE).ok()?.into_owned()))
         };
         let segments = file.segments().map(|segment| {
             let (offset, size) = segment.file_range();
@@ -177,8 +178,10 @@ impl Tables {
 
     /// The address that the file has for a place in it.
     fn address(&self, offset: u64) -> Option<u64> {
-        let holds = |(start, size, _): &&(u64, u64, u64)| (*start..start + size).contains(&offset);
-        self.segments.iter().find(holds).map(|(start, _, address)| offset - start + address)
+        let within = |start: u64| offset.checked_sub(start);
+        let holds = |(start, size, _): &&(u64, u64, u64)| within(*start).is_some_and(|within| within < *size);
+        let (start, _, address) = self.segments.iter().find(holds)?;
+        within(*start)?.checked_add(*address)
     }
 
     /// Shows the row of the table that holds for an address.

@@ -5,17 +5,21 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread;
 
 use blazesym::Pid;
 use blazesym::symbolize::source::{Elf, Process, Source};
 use blazesym::symbolize::{CodeInfo, InlinedFn, Input, Sym, Symbolized, Symbolizer};
+use probebook_compiler::user_info::UserInfo;
 
 use super::Show;
 use super::processes::{Found, Place, Processes};
 use super::unwind::{Sample, Unwinder};
+use crate::system::System;
 use crate::value::{Frame, FrameSymbol};
 
 /// A handle on the thread; cheap to share.
@@ -26,6 +30,9 @@ pub struct UserSymbols {
 enum Request {
     Observe(Vec<u32>),
     Binaries(BTreeSet<PathBuf>),
+    /// Stands for a file that a reader stumbles over.
+    #[cfg(test)]
+    Stumble,
     /// An event of `dw_ustack`.
     Unwind {
         event: Vec<u8>,
@@ -48,12 +55,12 @@ pub(super) struct Unwound {
 }
 
 impl UserSymbols {
-    pub fn start() -> io::Result<UserSymbols> {
+    pub fn start(system: Arc<System>) -> io::Result<UserSymbols> {
         let (sender, receiver) = mpsc::channel();
         thread::Builder::new().name("symbols".into()).spawn(move || {
-            let mut worker = Worker::default();
+            let mut worker = Worker::new(system);
             for request in receiver {
-                worker.answer(request);
+                worker.answer_guarded(request);
             }
         })?;
         Ok(UserSymbols { sender })
@@ -92,8 +99,8 @@ impl UserSymbols {
     }
 }
 
-#[derive(Default)]
 struct Worker {
+    system: Arc<System>,
     processes: Processes,
     unwinder: Unwinder,
     /// One for each way of showing symbols.
@@ -101,10 +108,25 @@ struct Worker {
 }
 
 impl Worker {
+    fn new(system: Arc<System>) -> Worker {
+        Worker { system, processes: Processes::default(), unwinder: Unwinder::default(), symbolizers: HashMap::new() }
+    }
+
+    /// Any process may have a file mapped that a reader stumbles over. Whoever asked gets numbers then, and what
+    /// was half done is thrown away.
+    fn answer_guarded(&mut self, request: Request) {
+        if catch_unwind(AssertUnwindSafe(|| self.answer(request))).is_err() {
+            self.unwinder = Unwinder::default();
+            self.symbolizers.clear();
+        }
+    }
+
     fn answer(&mut self, request: Request) {
         match request {
             Request::Observe(processes) => processes.into_iter().for_each(|pid| self.processes.observe(pid)),
             Request::Binaries(paths) => paths.iter().for_each(|path| self.processes.note_binary(path)),
+            #[cfg(test)]
+            Request::Stumble => panic!("on purpose"),
             Request::Unwind { event, reply } => drop(reply.send(self.unwind(&event))),
             Request::Resolve { pid, addresses, show, reply } => {
                 let frames = addresses.into_iter().map(|address| self.frame(pid, address, show));
@@ -127,7 +149,7 @@ impl Worker {
         let found = self.processes.find(pid, address);
         let symbolizer = self.symbolizer(show);
         let symbol = match found {
-            Found::File(place) => in_file(symbolizer, &place, show),
+            Found::File(place) => in_file(symbolizer, &place, show).or_else(|| put_aside(&self.system, &place, show)),
             Found::Anonymous => in_process(symbolizer, pid, address),
             Found::Unknown => None,
         };
@@ -156,6 +178,20 @@ fn in_file(symbolizer: &Symbolizer, place: &Place, show: Show) -> Option<FrameSy
         }
     };
     if show.debug_info { with(true).or_else(|| with(false)) } else { with(false) }
+}
+
+/// Symbols that blazesym does not read: those that were put aside, in debug files that it does not find or
+/// embedded in the program.
+fn put_aside(system: &System, place: &Place, show: Show) -> Option<FrameSymbol> {
+    let symbol = system.user_files().stripped_symbol(&place.file, place.offset)?;
+    let demangled = || system.demangled(&symbol.name).filter(|_| show.demangled);
+    Some(FrameSymbol {
+        name: demangled().unwrap_or_else(|| symbol.name.clone()),
+        offset: place.offset.saturating_sub(symbol.file_offset),
+        module: place.path.display().to_string(),
+        location: None,
+        inlined: Vec::new(),
+    })
 }
 
 /// For code that lies in no file: the vDSO, and what a just-in-time compiler tells of itself in
@@ -206,7 +242,7 @@ mod tests {
 
     #[test]
     fn our_own_functions_have_names() {
-        let symbols = UserSymbols::start().unwrap();
+        let symbols = UserSymbols::start(Arc::new(System::new())).unwrap();
         let address = a_function_of_ours as fn() as usize as u64;
         let show = Show { demangled: true, debug_info: false };
         let frames = symbols.resolve(std::process::id(), vec![address, 16], show);
@@ -214,5 +250,7 @@ mod tests {
         assert!(symbol.name.contains("a_function_of_ours"), "{}", symbol.name);
         assert_eq!(symbol.offset, 0);
         assert_eq!(frames[1], Frame { address: 16, symbol: None });
+        symbols.sender.send(Request::Stumble).unwrap();
+        assert_eq!(symbols.resolve(std::process::id(), vec![address, 16], show), frames);
     }
 }

@@ -32,16 +32,41 @@ pub fn read(path: &Path, debug_files: &DebugFiles, looked_at: &mut LookedAt) -> 
     if elf.sections().next().is_none() {
         dynamic::add_symbols(&elf, &segments, &mut symbols);
     }
-    if elf.symbol_table().is_none() {
-        match debug_files.find(path, &elf, looked_at) {
-            Some(debug_file) => add_debug_symbols(&debug_file, &segments, &mut symbols),
-            None => add_embedded_symbols(&elf, &segments, &mut symbols),
-        }
-    }
+    add_put_aside(path, &elf, &segments, debug_files, looked_at, &mut symbols);
     symbols.sort_by(|a, b| a.name.cmp(&b.name).then(a.address.cmp(&b.address)).then(b.size.cmp(&a.size)));
     symbols.dedup_by(|a, b| a.name == b.name && a.address == b.address);
     let (file, _) = file::split_archive(path);
     Ok(UserBinary { path: path.to_owned(), file, symbols, is_32_bit: !elf.is_64() })
+}
+
+/// Only the symbols that were stripped off.
+pub fn read_put_aside(
+    path: &Path,
+    debug_files: &DebugFiles,
+    looked_at: &mut LookedAt,
+) -> Result<Vec<UserSymbol>, Unavailable> {
+    let binary = Binary::open(path)?;
+    let elf = binary.elf(path)?;
+    let mut symbols = Vec::new();
+    add_put_aside(path, &elf, &segments(&elf, binary.start), debug_files, looked_at, &mut symbols);
+    Ok(symbols)
+}
+
+fn add_put_aside<'data, R: ReadRef<'data>>(
+    path: &Path,
+    elf: &object::File<'data, R>,
+    segments: &[Segment],
+    debug_files: &DebugFiles,
+    looked_at: &mut LookedAt,
+    symbols: &mut Vec<UserSymbol>,
+) {
+    if elf.symbol_table().is_some() {
+        return;
+    }
+    match debug_files.find(path, elf, looked_at) {
+        Some(debug_file) => add_debug_symbols(&debug_file, segments, symbols),
+        None => add_embedded_symbols(elf, segments, symbols),
+    }
 }
 
 /// The loaded parts of a binary that starts at `start` in its file.

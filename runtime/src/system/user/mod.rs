@@ -4,7 +4,7 @@ mod archive;
 mod binary;
 mod boundary;
 mod cache;
-mod compressed;
+pub(crate) mod compressed;
 mod debug_files;
 mod dwarf;
 mod dynamic;
@@ -31,6 +31,7 @@ use dwarf::{DebugInfo, Line};
 #[derive(Default)]
 pub struct UserFiles {
     binaries: Cache<UserBinary>,
+    put_aside: Cache<Vec<UserSymbol>>,
     usdt_probes: Cache<Vec<UsdtProbe>>,
     debug_infos: Cache<DebugInfo>,
     debug_files: DebugFiles,
@@ -41,8 +42,20 @@ impl UserFiles {
     pub fn set_debug_directories(&self, directories: Vec<PathBuf>) {
         if self.debug_files.set_directories(directories) {
             self.binaries.clear();
+            self.put_aside.clear();
             self.debug_infos.clear();
         }
+    }
+
+    /// The function at a place in a file whose symbols were stripped off, and put into another file or a section.
+    pub fn stripped_symbol(&self, path: &Path, file_offset: u64) -> Option<UserSymbol> {
+        let read = |path: &Path, others: &mut LookedAt| binary::read_put_aside(path, &self.debug_files, others);
+        let symbols = self.put_aside.get_with_others(path, read).ok()?;
+        let holds = |symbol: &&UserSymbol| {
+            let inside = file_offset.checked_sub(symbol.file_offset);
+            symbol.is_function && inside.is_some_and(|inside| inside < symbol.size)
+        };
+        symbols.iter().find(holds).cloned()
     }
 
     fn debug_info(&self, path: &Path) -> Result<Arc<DebugInfo>, Unavailable> {
