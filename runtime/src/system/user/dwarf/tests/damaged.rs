@@ -58,10 +58,23 @@ fn worker() {
         ("cc", "program.c", C, &["-gdwarf-4", "-fdebug-types-section"]),
         ("cc", "program.c", C, &["-gdwarf-5", "-gz=zlib"]),
         ("cc", "program.c", C, &["-gdwarf-5", "-gsplit-dwarf"]),
+        ("cc", "program.c", C, &["-gdwarf-5", "-O2"]),
         ("c++", "classes.cpp", CPP, &["-gdwarf-5"]),
     ] {
         let Some(built) = build(compiler, name, source, flags) else { continue };
         damage(&built, count);
+    }
+    for steps in [
+        "objcopy --compress-debug-sections=zstd program",
+        "cp program other && dwz -m shared -M shared program other",
+        "objcopy -S -K hidden program mini && xz mini && strip program && objcopy --add-section .gnu_debugdata=mini.xz program",
+    ] {
+        let Some(built) = build("cc", "program.c", C, &["-gdwarf-5"]) else { continue };
+        if run(built.folder.path(), "sh", &["-c", steps]) {
+            damage(&built, count);
+        } else {
+            println!("skipped: {steps}");
+        }
     }
 }
 
@@ -83,7 +96,9 @@ fn damage(built: &Built, count: usize) {
 fn debug_parts(file: &[u8]) -> Vec<(usize, usize)> {
     use object::read::{Object, ObjectSection};
     let elf = object::File::parse(file).unwrap();
-    let debug = elf.sections().filter(|section| section.name().is_ok_and(|name| name.starts_with(".debug")));
+    let debug = elf.sections().filter(|section| {
+        section.name().is_ok_and(|name| name.starts_with(".debug") || name.starts_with(".gnu_debug"))
+    });
     debug.filter_map(|section| section.file_range()).map(|(at, size)| (at as usize, size as usize)).collect()
 }
 
