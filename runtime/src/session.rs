@@ -19,6 +19,7 @@ use crate::loader::limits;
 use crate::loader::object::{self, Numbers};
 use crate::loader::program::{self, LoadError, Loaded, Verification};
 use crate::maps::{self, CData, LiveMap, MapError, MapInfo, MapTable, Prepared};
+use crate::process::Leash;
 use crate::symbols::{Formats, Show, Symbols};
 use crate::system::System;
 use crate::text::{TextOptions, reason};
@@ -347,8 +348,11 @@ fn target(options: &StartOptions) -> Result<Target, StartError> {
     command.args(arguments);
     limits::restore_descriptors(&mut command);
     let output = options.capture_child_output.then(|| capture(&mut command)).transpose().map_err(failed)?;
-    let held = HeldChild::spawn(command).map_err(failed)?;
-    Ok(Target::Held { command: text.clone(), child: held, output })
+    let child = HeldChild::spawn(command).map_err(failed)?;
+    // Before anything is attached: what holds it is a program that would be seen to be started.
+    let hold = if output.is_some() { Leash::group } else { Leash::single };
+    let leash = hold(child.pid()).map_err(failed)?;
+    Ok(Target::Held { command: text.clone(), child, leash, output })
 }
 
 /// Joins the command's standard output and error into one pipe, and takes it away from the terminal,

@@ -16,7 +16,7 @@ pub(crate) enum Target {
     /// `-p`
     Process(u32),
     /// `-c`, before the probes are attached. Where its output is read, it leads a process group.
-    Held { command: String, child: HeldChild, output: Option<PipeReader> },
+    Held { command: String, child: HeldChild, leash: Leash, output: Option<PipeReader> },
     /// `-c`, running or ended.
     Running(Running),
 }
@@ -61,11 +61,8 @@ impl Target {
     /// Lets a held command go on.
     pub fn release(&mut self) -> Result<(), (String, io::Error)> {
         match mem::take(self) {
-            Target::Held { command, child, output } => {
-                let failed = |error| (command.clone(), error);
-                let hold = if output.is_some() { Leash::group } else { Leash::single };
-                let leash = hold(child.pid()).map_err(failed)?;
-                let child = child.release().map_err(failed)?;
+            Target::Held { command, child, leash, output } => {
+                let child = child.release().map_err(|error| (command, error))?;
                 let output = output.map(Output::new);
                 *self = Target::Running(Running { child, leash: Some(leash), output, code: None });
             }
