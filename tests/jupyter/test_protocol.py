@@ -72,6 +72,18 @@ def test_an_error_aborts_the_queue(kernel):
     assert kernel.run("begin { }").status == "ok"
 
 
+def test_an_error_at_once_aborts_what_was_sent_with_its_cell(kernel):
+    for _ in range(5):
+        sent = []
+        for code in (ERROR, "begin { }", "begin { }"):
+            sent.append(kernel.execute(code))
+            # As they come by way of a server.
+            time.sleep(0.005)
+        statuses = [kernel.reply(msg_id)["content"]["status"] for msg_id in sent]
+        assert statuses == ["error", "aborted", "aborted"]
+    kernel.flush()
+
+
 def test_a_cell_sent_after_an_error_was_seen_runs(kernel):
     for _ in range(20):
         failing = kernel.execute(ERROR)

@@ -129,7 +129,7 @@ impl Notebook {
 
     /// None is stopped or waited for if one of them is not there.
     fn check_jobs(&self, names: &[Word]) -> Result<(), Problem> {
-        Ok(names.iter().try_for_each(|name| self.jobs.check_known(&name.text).map_err(|error| at(name, error)))?)
+        names.iter().try_for_each(|name| self.jobs.check_known(&name.text).map_err(|error| at(name, error)))
     }
 
     fn list_probes(&self, pattern: &Word, verbose: bool, output: &Output) -> Result<(), Problem> {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -59,7 +60,7 @@ impl Executor {
     /// Executes and answers. Gives back the cells that must not run, for this one has failed.
     fn attend(&self, request: &Request) -> Vec<Request> {
         let kernel = &*self.kernel;
-        let started = timestamp();
+        let (started, begun) = (timestamp(), Instant::now());
         let content = match parse::<Content>(&request.content) {
             Ok(content) => content,
             Err(report) => {
@@ -73,14 +74,23 @@ impl Executor {
         let reply = reply_content(kernel, &content, count, outcome);
         // Those that are queued by now were sent in the belief that this cell would succeed. Once
         // the reply is out, the client may send others, knowing that it did not.
-        let queued = self.requests.try_iter();
-        let aborted = if stop { queued.collect() } else { Vec::new() };
+        let aborted = if stop { self.queued_until(begun + GRACE) } else { Vec::new() };
         // JupyterLab shows how long a cell took from this.
         let metadata = json!({ "started": started, "status": reply.get("status") });
         kernel.reply_with(request, "execute_reply", &reply, &metadata);
         aborted
     }
+
+    /// What is queued, and what comes until then.
+    fn queued_until(&self, deadline: Instant) -> Vec<Request> {
+        let next = || self.requests.recv_timeout(deadline.saturating_duration_since(Instant::now())).ok();
+        std::iter::from_fn(next).chain(self.requests.try_iter()).collect()
+    }
 }
+
+/// For so long after a cell has begun, those that come are taken to have been sent together with it: frontends send
+/// all cells of a notebook one after another, by way of a server, and a mistake is found faster than that.
+const GRACE: Duration = Duration::from_millis(30);
 
 /// Counts and records the cell and shows it to all clients, unless told not to.
 fn announce(kernel: &Kernel, request: &Request, content: &Content) -> u32 {
