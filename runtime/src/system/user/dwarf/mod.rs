@@ -16,7 +16,7 @@ mod sections;
 mod tests;
 mod units;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -30,7 +30,7 @@ use super::debug_files::DebugFiles;
 use super::file::Binary;
 pub use lines::Line;
 use reader::TypeReader;
-use units::{Die, Entry, Units};
+use units::{Die, Entry, Loaded, Units};
 
 /// The debug information of one binary.
 pub struct DebugInfo {
@@ -128,10 +128,8 @@ impl DebugInfo {
 
     fn find(&self, near: u64, name: &str) -> Option<Die> {
         let unit = self.units.at_address(near).and_then(|number| self.units.load(number));
-        if let Some(unit) = unit
-            && let Some(offset) = unit.names(&self.units).types.get(name).copied()
-        {
-            return Some(Die { unit, offset });
+        if let Some(found) = unit.and_then(|unit| self.find_in(unit, name)) {
+            return Some(found);
         }
         let (unit, place) = *self.types.get_or_init(|| self.all_types()).get(name)?;
         let unit = self.units.load(unit)?;
@@ -139,6 +137,23 @@ impl DebugInfo {
             TypePlace::Here(offset) => Some(Die { unit, offset }),
             TypePlace::Signed(signature) => self.units.by_signature(&unit, signature),
         }
+    }
+
+    /// A type of a unit, or of those that it imports.
+    fn find_in(&self, unit: Arc<Loaded>, name: &str) -> Option<Die> {
+        const MOST: usize = 4096;
+        let mut seen = HashSet::from([unit.number]);
+        let mut waiting = vec![unit];
+        while let Some(unit) = waiting.pop() {
+            let names = unit.names(&self.units);
+            if let Some(offset) = names.types.get(name).copied() {
+                return Some(Die { unit, offset });
+            }
+            let imported = names.imports.iter().filter_map(|import| self.units.follow(&unit, import.clone()));
+            let imported: Vec<Arc<Loaded>> = imported.map(|die| die.unit).collect();
+            waiting.extend(imported.into_iter().filter(|unit| seen.len() < MOST && seen.insert(unit.number)));
+        }
+        None
     }
 
     /// The first of several types of a name has it.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use gimli::{UnitOffset, constants};
 
 use super::sections::Dwarf;
-use super::units::{self, Entry, Unit};
+use super::units::{self, Entry, Unit, Value};
 
 /// Scopes that are nested deeper are not looked into.
 const DEEPEST: usize = 32;
@@ -20,6 +20,8 @@ pub struct Names {
     pub qualified: HashMap<UnitOffset, String>,
     /// Where the code of functions starts.
     pub functions: HashMap<u64, UnitOffset>,
+    /// Units whose entries count as this one's own: what `dwz` has found in several.
+    pub imports: Vec<Value>,
 }
 
 /// Names of the types that have a unit of their own, beside a split one, and their signatures.
@@ -80,6 +82,10 @@ impl Walk<'_> {
             }
             constants::DW_TAG_structure_type | constants::DW_TAG_class_type => self.structure(entry, "struct ", depth),
             constants::DW_TAG_union_type => self.structure(entry, "union ", depth),
+            constants::DW_TAG_imported_unit => {
+                self.names.imports.extend(entry.attr_value(constants::DW_AT_import));
+                false
+            }
             constants::DW_TAG_enumeration_type => {
                 self.add_type(entry, "enum ");
                 false

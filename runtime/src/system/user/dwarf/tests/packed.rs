@@ -81,6 +81,29 @@ fn what_dwz_has_moved_to_another_file_is_found() {
     }
 }
 
+/// Files of one program may have different types of one name; here two files each have the same.
+#[test]
+fn a_function_s_own_types_are_preferred_after_dwz() {
+    let folder = tempfile::tempdir().unwrap();
+    for (file, field) in [("a1", "in_a"), ("a2", "in_a"), ("b1", "in_b"), ("b2", "in_b")] {
+        let more: String = (0..20).map(|n| format!("int more_{field}_{n}; ")).collect();
+        fs::write(folder.path().join(format!("{field}.h")), format!("struct same {{ long {field}[3]; {more} }};\n"))
+            .unwrap();
+        let text = format!("#include \"{field}.h\"\nlong {file}(struct same *s) {{ return s->{field}[1]; }}\n");
+        fs::write(folder.path().join(format!("{file}.c")), text).unwrap();
+    }
+    fs::write(folder.path().join("main.c"), "int main(void) { return 0; }\n").unwrap();
+    if !run(folder.path(), "sh", &["-c", "cc -g -o program a1.c a2.c b1.c b2.c main.c && dwz program"]) {
+        return println!("skipped: cc or dwz does not work");
+    }
+    let program = folder.path().join("program");
+    let info = open(&program);
+    for (function, field) in [("a1", "in_a"), ("a2", "in_a"), ("b1", "in_b"), ("b2", "in_b")] {
+        let found = info.structure(address(&program, function), "struct same").unwrap();
+        assert_eq!(found.fields.first().map(|it| it.name.as_str()), Some(field), "{function}");
+    }
+}
+
 #[test]
 fn symbols_that_are_embedded_are_found() {
     // As `find-debuginfo` does it; local functions have no other symbols.
