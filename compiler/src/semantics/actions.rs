@@ -12,8 +12,8 @@ use crate::semantics::plan_builder::PlanBuilder;
 use crate::semantics::probes::{Expanded, ProbeContext};
 use crate::syntax::ast::Probe;
 
-/// So many probes share a program though their names are used: it takes the name from a table then, which costs a
-/// call of a helper each time that a probe fires. A program for each of fewer is loaded soon enough.
+/// So many probes share a program, or its code, though their names are used: it takes the name from a table then,
+/// which costs a call of a helper each time that a probe fires. Fewer are compiled and loaded soon enough.
 const MANY: usize = 16;
 
 /// One action block with the probes it stands for.
@@ -48,6 +48,7 @@ fn is_alike(one: &ProbeContext, other: &ProbeContext) -> bool {
 fn has_cookie(context: &ProbeContext, info: &dyn KernelInfo) -> bool {
     match context.kind {
         ProgramKind::Tracepoint | ProgramKind::PerfEvent | ProgramKind::Probe => true,
+        ProgramKind::Fentry | ProgramKind::Fexit => true,
         ProgramKind::RawTracepoint => info.has_raw_tracepoint_cookies(),
         _ => false,
     }
@@ -121,8 +122,9 @@ impl<'a> Walk<'a> {
     fn program(&mut self, probe: &Probe, context: &ProbeContext, siblings: Siblings) -> (Program, bool) {
         let (before, told) = (self.builder.mark(), self.diagnostics.len());
         let program = self.lower(probe, context, None);
+        let is_own = context.is_alone || context.depends.get();
         if context.depends.get() || !context.depends_on_name.get() {
-            return (program, context.depends.get());
+            return (program, is_own);
         }
         let said = self.diagnostics.split_off(told);
         if siblings.are_many(context, self.info) && !said.iter().any(Diagnostic::is_error) {
@@ -130,7 +132,7 @@ impl<'a> Walk<'a> {
             self.builder.roll_back(before);
             let program = self.lower(probe, context, Some(siblings));
             if !self.diagnostics.iter().skip(told).any(Diagnostic::is_error) {
-                return (program, false);
+                return (program, is_own);
             }
             // The name has to be a literal here.
             self.diagnostics.truncate(told);

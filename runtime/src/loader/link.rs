@@ -105,7 +105,21 @@ pub fn perf_event(program: BorrowedFd<'_>, event: BorrowedFd<'_>, cookie: u64) -
     unsafe { bpf_descriptor(bpf_cmd::BPF_LINK_CREATE, &mut attr) }
 }
 
-/// Runs `program` at what it named when it was loaded: a function's entry or return, a tracepoint.
+/// Runs `program` at the entry or the return of the function that it named when it was loaded. `cookie` is what
+/// `bpf_get_attach_cookie` returns there (Linux 5.19).
+pub fn function(program: BorrowedFd<'_>, returns: bool, cookie: u64) -> io::Result<OwnedFd> {
+    let kind = if returns { bpf_attach_type::BPF_TRACE_FEXIT } else { bpf_attach_type::BPF_TRACE_FENTRY };
+    let mut attr = attribute();
+    // SAFETY: all members of the union are plain integers; this is the one for BPF_LINK_CREATE.
+    let link = unsafe { &mut attr.link_create };
+    link.__bindgen_anon_1.prog_fd = program.as_raw_fd() as u32;
+    link.attach_type = kind as u32;
+    link.__bindgen_anon_3.tracing.cookie = cookie;
+    // SAFETY: the attribute holds no pointers.
+    unsafe { bpf_descriptor(bpf_cmd::BPF_LINK_CREATE, &mut attr) }
+}
+
+/// Runs `program` at the tracepoint that it named when it was loaded.
 pub fn tracing(program: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     let mut attr = attribute();
     attr.raw_tracepoint.prog_fd = program.as_raw_fd() as u32;

@@ -94,10 +94,8 @@ fn bpf_programs(request: &Request, ty: &'static ProbeType, id: Option<u32>, name
 
 fn context(ty: &'static ProbeType, name: String, exit: bool) -> ProbeContext {
     let kind = if exit { ProgramKind::Fexit } else { ProgramKind::Fentry };
-    let context = ProbeContext::new(kind, ty.name, name);
     // The kernel wants to know the function when the program is loaded.
-    context.depends.set(true);
-    context
+    ProbeContext { is_alone: true, ..ProbeContext::new(kind, ty.name, name) }
 }
 
 fn no_matches<'a>(

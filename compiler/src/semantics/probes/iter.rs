@@ -45,7 +45,7 @@ fn expand(request: &Request) -> Result<Vec<Expanded>, Box<Diagnostic>> {
     context.arguments = Arguments::Iterator(context_type);
     context.prints_to_file = pin.is_some();
     // The kernel knows what is gone over when the program is loaded.
-    context.depends.set(true);
+    context.is_alone = true;
     let attach = Attach::Iter { target: name.clone(), pin };
     Ok(vec![Expanded { attach, context, span: request.point.span }])
 }

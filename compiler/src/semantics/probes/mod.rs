@@ -85,6 +85,8 @@ pub struct ProbeContext {
     pub result: Option<(u32, Type)>,
     /// What the action prints is read from a file by others; see [`crate::plan::Attach::Iter`].
     pub prints_to_file: bool,
+    /// Its program is loaded for it, and can be at no other probe.
+    pub is_alone: bool,
     /// Set when lowering used a helper that takes typed pointers only.
     pub needs_types: Cell<bool>,
     /// Set when lowering used something that differs from probe to probe; otherwise all probes of
@@ -176,6 +178,7 @@ impl ProbeContext {
             arguments: Arguments::None,
             result: None,
             prints_to_file: false,
+            is_alone: false,
             needs_types: Cell::new(false),
             depends: Cell::new(false),
             depends_on_name: Cell::new(false),
