@@ -120,6 +120,10 @@ fn named(
     offset: u64,
     returns: bool,
 ) -> Outcome {
+    let probe = |module| Ok(vec![at_function(request, ty, module, name, offset, returns)]);
+    if module.is_none_or(|module| module == KERNEL) && is_described(request.info, name) {
+        return probe(module);
+    }
     let all = request.info.kernel_functions().map_err(|error| request.unavailable(error))?;
     let in_module = |known: &str| module.is_none_or(|module| glob::matches(module, known));
     let start = all.partition_point(|(_, function)| function.as_str() < name);
@@ -130,18 +134,25 @@ fn named(
     let hidden =
         || (module.is_none_or(|module| module == KERNEL) && may_be_hidden(request.info, name)).then_some(KERNEL);
     match found.or_else(hidden) {
-        Some(known) => Ok(vec![at_function(request, ty, module.map(|_| known), name, offset, returns)]),
+        Some(known) => probe(module.map(|_| known)),
         // The kernel may know better, and may be asked; there is a warning.
-        None if request.environment.allow_unsafe && is_loaded(module, &all) => {
-            Ok(vec![at_function(request, ty, module, name, offset, returns)])
-        }
+        None if request.environment.allow_unsafe && is_loaded(module, &all) => probe(module),
         None => Err(absent(request, ty, module, name, &all)),
     }
+}
+
+/// Whether the kernel describes a function of its own, which is quicker to find out than what ftrace lists: that
+/// costs the kernel more than all else before the start. Attaching tells if it cannot be traced after all.
+fn is_described(info: &dyn KernelInfo, name: &str) -> bool {
+    !info.kernel_functions_are_given() && info.describes_function(KERNEL, name)
 }
 
 /// Whether kernel functions are known, and this is none of them.
 pub(in crate::semantics) fn is_unknown(info: &dyn KernelInfo, attach: &Attach) -> bool {
     let Attach::Kprobe { symbol, .. } = attach else { return false };
+    if is_described(info, symbol) {
+        return false;
+    }
     let Ok(all) = info.kernel_functions() else { return false };
     let known = || all.binary_search_by(|(_, function)| function.as_str().cmp(symbol)).is_ok();
     !symbol.is_empty() && !known() && !may_be_hidden(info, symbol)
