@@ -77,6 +77,11 @@ impl Case {
         self.args.iter().any(|argument| argument == "-q" || argument == "json")
     }
 
+    /// Whether nothing tells on standard output either: that goes into a file.
+    pub fn writes_elsewhere(&self) -> bool {
+        self.silent() && self.args.iter().any(|argument| argument == "-o")
+    }
+
     /// Whether the case says nothing that could fail.
     fn expects_nothing(&self) -> bool {
         let texts = [&self.expect, &self.maps, &self.output, &self.file];

@@ -168,6 +168,8 @@ fn own_flags(source: &Path) -> Vec<String> {
 
 fn build_programs(sources: &Path) -> Result<PathBuf, String> {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("conformance");
+    // Moved in when it is whole: another run may be copying what it finds.
+    let workshop = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).map_err(|error| error.to_string())?;
     let failed = |what: &Path, why: String| format!("{}: {why}", what.display());
     std::fs::create_dir_all(&target).map_err(|error| failed(&target, error.to_string()))?;
     for entry in std::fs::read_dir(sources).map_err(|error| failed(sources, error.to_string()))? {
@@ -180,12 +182,14 @@ fn build_programs(sources: &Path) -> Result<PathBuf, String> {
             .args(["-g", "-O0", "-pthread", "-fno-omit-frame-pointer", "-no-pie"])
             .args(own_flags(&source))
             .arg("-o")
-            .arg(target.join(name))
+            .arg(workshop.path().join(name))
             .arg(&source);
         let output = compiler.output().map_err(|error| failed(Path::new("cc"), error.to_string()))?;
         if !output.status.success() {
             return Err(failed(&source, String::from_utf8_lossy(&output.stderr).into_owned()));
         }
+        let moved = std::fs::rename(workshop.path().join(name), target.join(name));
+        moved.map_err(|error| failed(&source, error.to_string()))?;
     }
     Ok(target)
 }

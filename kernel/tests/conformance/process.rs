@@ -15,6 +15,9 @@ use super::place::Place;
 /// How often a running process is looked at.
 const GLANCE: Duration = Duration::from_millis(5);
 
+/// What makes `probebook run` say on standard output that its probes are attached, and what it says.
+const ATTACHED: &str = "__BPFTRACE_NOTIFY_PROBES_ATTACHED";
+
 /// How long a script that does not tell of its attached probes is given to attach them.
 const SILENT_START: Duration = Duration::from_secs(1);
 
@@ -122,6 +125,9 @@ pub fn run(case: &Case, place: &Place) -> Result<Run, String> {
     }
     command.args(case.params.iter().map(|argument| fill(argument)));
     command.envs(case.env.iter().map(|(name, value)| (name, value)));
+    if case.silent() && !case.writes_elsewhere() {
+        command.env(ATTACHED, "1");
+    }
     command.current_dir(folder.path()).stdout(Stdio::piped()).stderr(Stdio::piped());
 
     let during = case.during.as_deref().map(fill);
@@ -147,7 +153,8 @@ pub fn fill(text: &str, blanks: &[(String, String)]) -> String {
 /// Waits for the end, gives the workload and the interrupt their turn, and collects the output.
 fn watch(case: &Case, mut group: Group, during: Option<&str>) -> Result<(String, String, Option<i32>), String> {
     let (tell, attached) = mpsc::channel();
-    let stdout = group.0.stdout.take().map(|pipe| thread::spawn(|| read_all(pipe)));
+    let tell_too = tell.clone();
+    let stdout = group.0.stdout.take().map(|pipe| thread::spawn(move || read_lines(pipe, &tell_too)));
     let stderr = group.0.stderr.take().map(|pipe| thread::spawn(move || read_lines(pipe, &tell)));
     let start = Instant::now();
     let timeout = case.timeout * patience();
@@ -164,7 +171,7 @@ fn watch(case: &Case, mut group: Group, during: Option<&str>) -> Result<(String,
         if told == Err(RecvTimeoutError::Disconnected) {
             thread::sleep(GLANCE);
         }
-        if waiting && (told.is_ok() || case.silent() && start.elapsed() > SILENT_START * patience()) {
+        if waiting && (told.is_ok() || case.writes_elsewhere() && start.elapsed() > SILENT_START * patience()) {
             waiting = false;
             workload = during.map(Group::shell).transpose()?;
             interrupt = case.interrupt.map(|delay| Instant::now() + delay);
@@ -183,13 +190,8 @@ fn collect(reader: Option<thread::JoinHandle<String>>) -> String {
     reader.and_then(|reader| reader.join().ok()).unwrap_or_default()
 }
 
-fn read_all(mut pipe: impl Read) -> String {
-    let mut bytes = Vec::new();
-    let _ = pipe.read_to_end(&mut bytes);
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-/// Reads to the end, and tells when the line that says how many probes are attached has come.
+/// Reads to the end, and tells when the line that says how many probes are attached has come, or the one that
+/// stands for it, which is left out.
 fn read_lines(pipe: impl Read, attached: &mpsc::Sender<()>) -> String {
     let mut reader = BufReader::new(pipe);
     let mut text = Vec::new();
@@ -199,8 +201,13 @@ fn read_lines(pipe: impl Read, attached: &mpsc::Sender<()>) -> String {
             Ok(length) if length > 0 => {}
             _ => return String::from_utf8_lossy(&text).into_owned(),
         }
-        if text[before..].starts_with(b"Attached ") {
+        let line = &text[before..];
+        let is_mark = line == format!("{ATTACHED}\n").as_bytes();
+        if is_mark || line.starts_with(b"Attached ") {
             let _ = attached.send(());
+        }
+        if is_mark {
+            text.truncate(before);
         }
     }
 }
