@@ -14,9 +14,9 @@ use crate::semantics::environment::{Declaration, Environment, LiveMap};
 use crate::semantics::named_parameters::{self, NamedParameter};
 use crate::semantics::probe_filter::ProbeFilter;
 use crate::semantics::replaced::{self, Earlier};
-use crate::semantics::{self, Analysis, c_macros, imports, macros};
+use crate::semantics::{self, Analysis, c_macros, functions, imports, macros};
 use crate::syntax;
-use crate::syntax::ast::{Macro, SourceId, Span};
+use crate::syntax::ast::{Macro, SourceId, Span, Subprogram};
 
 /// A script to compile, and what surrounds it.
 pub struct Request<'a> {
@@ -36,6 +36,8 @@ pub struct Request<'a> {
     pub c_types: &'a CTypes,
     /// Macros of earlier cells.
     pub macros: &'a [Macro],
+    /// Functions of earlier cells.
+    pub functions: &'a [Subprogram],
     /// C sources that earlier cells have imported.
     pub c_code: &'a [CCode],
     /// Settings of earlier cells.
@@ -76,6 +78,7 @@ impl<'a> Request<'a> {
             named: &[],
             c_types: &NO_TYPES,
             macros: &[],
+            functions: &[],
             c_code: &[],
             settings: Settings::default(),
             variables: &[],
@@ -103,6 +106,8 @@ pub struct Compiled {
     pub c_types: CTypes,
     /// Macros of this script and of earlier cells.
     pub macros: Vec<Macro>,
+    /// The functions that hold for later cells.
+    pub functions: Vec<Subprogram>,
     /// C sources that this script and earlier cells have imported.
     pub c_code: Vec<CCode>,
     /// The typed intermediate form, for `-d ir` and snapshots.
@@ -116,6 +121,7 @@ pub struct Analysed {
     declarations: Vec<(String, Declaration)>,
     c_types: CTypes,
     macros: Vec<Macro>,
+    functions: Vec<Subprogram>,
     c_code: Vec<CCode>,
     module: Module,
 }
@@ -140,6 +146,8 @@ pub fn analyse(request: &Request) -> Result<Analysed, Vec<Diagnostic>> {
     let c_warnings = [c_warnings, told].concat();
     environment.declare_c_functions(&c_code);
     passed(c_macros::expand(&mut script, &environment.c_types, request.info))?;
+    let functions = functions::defined(&script, request.functions);
+    functions::include(&mut script, request.functions);
     let analysis = semantics::analyse(&script, &mut environment, request.info, request.pid)?;
     let declarations = environment.declarations();
     let c_types = std::mem::take(&mut environment.c_types);
@@ -167,10 +175,15 @@ pub fn analyse(request: &Request) -> Result<Analysed, Vec<Diagnostic>> {
         bursts: codegen::bursts(&module),
         settings: environment.settings,
     };
-    let earlier = Earlier { macros: request.macros, c_types: request.c_types, declarations: request.declarations };
+    let earlier = Earlier {
+        macros: request.macros,
+        functions: request.functions,
+        c_types: request.c_types,
+        declarations: request.declarations,
+    };
     warnings.extend(replaced::warnings(&script, &earlier, &c_types, &declarations, request.sources));
     let macros = macros::defined(&script, request.macros);
-    Ok(Analysed { plan, warnings, declarations, c_types, macros, c_code, module })
+    Ok(Analysed { plan, warnings, declarations, c_types, macros, functions, c_code, module })
 }
 
 impl Analysed {
@@ -181,7 +194,7 @@ impl Analysed {
 
     /// The last pass: typed programs to BPF.
     pub fn generate(self, request: &Request) -> Result<Compiled, Vec<Diagnostic>> {
-        let Analysed { plan, warnings, declarations, c_types, macros, c_code, module } = self;
+        let Analysed { plan, warnings, declarations, c_types, macros, functions, c_code, module } = self;
         let object = match request.cache {
             Some(cache) => cache.generate(&module, request.sources, &request.options),
             None => codegen::generate(&module, request.sources, &request.options),
@@ -190,7 +203,7 @@ impl Analysed {
         let kernel_functions = [plan.kernel_functions, object.needs.kernel_functions].concat();
         let has_c_data = object.needs.data;
         let plan = Plan { objects: object.files, programs: object.programs, kernel_functions, has_c_data, ..plan };
-        Ok(Compiled { plan, warnings, declarations, c_types, macros, c_code, module })
+        Ok(Compiled { plan, warnings, declarations, c_types, macros, functions, c_code, module })
     }
 }
 

@@ -14,7 +14,7 @@ use probebook_compiler::semantics::c_types::CTypes;
 use probebook_compiler::semantics::environment::{Declaration, LiveMap};
 use probebook_compiler::semantics::named_parameters::NamedParameter;
 use probebook_compiler::semantics::probe_filter::ProbeFilter;
-use probebook_compiler::syntax::ast::{Macro, SourceId, Span};
+use probebook_compiler::syntax::ast::{Macro, SourceId, Span, Subprogram};
 use probebook_runtime::attach::{AttachError, Reason};
 use probebook_runtime::events::{LossKind, LossReport};
 use probebook_runtime::loader::privilege::Refusal;
@@ -85,8 +85,9 @@ pub struct Definitions {
     pub maps: Vec<(String, Declaration)>,
     pub c_types: CTypes,
     pub macros: Vec<Macro>,
+    pub functions: Vec<Subprogram>,
     pub c_code: Vec<CCode>,
-    /// The texts that the macros, the C ones too, stand in; later cells' texts are added behind them.
+    /// The texts that the macros, the C ones too, and the functions stand in; later cells' texts are added behind them.
     pub sources: Sources,
 }
 
@@ -95,9 +96,11 @@ impl Definitions {
     pub fn update(&mut self, compiled: &mut Compiled, sources: &Sources, source: SourceId) {
         // Imported texts come behind the cell's own.
         let defines = compiled.macros.iter().any(|one| one.span.source >= source)
+            || compiled.functions.iter().any(|one| one.span.source >= source)
             || compiled.c_code.iter().any(|code| code.defines_from(source));
         if defines || compiled.c_types.has_macros_from(source) {
             self.macros = mem::take(&mut compiled.macros);
+            self.functions = mem::take(&mut compiled.functions);
             self.sources.clone_from(sources);
         }
         self.settings.clone_from(&compiled.plan.settings);
@@ -164,6 +167,7 @@ fn with_request<R>(session: &Session, script: &Script, then: impl FnOnce(&Reques
         named: script.named,
         c_types: &script.definitions.c_types,
         macros: &script.definitions.macros,
+        functions: &script.definitions.functions,
         declarations: &script.definitions.maps,
         c_code: &script.definitions.c_code,
         settings: script.definitions.settings.clone(),

@@ -92,3 +92,32 @@ def test_c_sources_hold_for_later_cells(kernel, tmp_path):
     assert other.stream() == "4\n"
     assert "from_c() was defined otherwise in an earlier cell" in other.stream("stderr")
     assert kernel.run("begin { print(from_c(1)); }").stream() == "4\n"
+
+
+def test_functions_hold_for_later_cells(kernel):
+    kernel.run(
+        "struct pair { int a; int b; };\n"
+        "fn doubled($x : int64) : int64 { return $x * 2; }\n"
+        "fn quadrupled($x : int64) : int64 { return doubled(doubled($x)); }\n"
+        "fn unused($x : struct pair *) : int64 { return $x.a; }"
+    )
+    # What a function calls comes along; `unused` would not compile any more.
+    kernel.run("struct pair { int b; };")
+    assert kernel.run("begin { print(quadrupled(10)); }").stream() == "40\n"
+    replacing = kernel.run("fn doubled($x : int64) : int64 { return $x + 1; }\nbegin { print(quadrupled(10)); }")
+    assert replacing.stream() == "12\n"
+    assert "the function doubled was defined otherwise" in replacing.stream("stderr")
+    assert kernel.run("begin { print(doubled(1)); }").stream() == "2\n"
+
+
+def test_an_error_in_an_earlier_cells_function_shows_that_cell(kernel):
+    first = kernel.run("struct shape { int a; };\nfn side($x : struct shape *) : int64 { return $x.a; }")
+    kernel.run("struct shape { int b; };")
+    cell = kernel.run("begin { print(side((struct shape *)0)); }")
+    assert cell.status == "error"
+    assert f"In [{first.content['execution_count']}]:2:" in "\n".join(cell.content["traceback"])
+
+
+def test_a_cell_that_fails_defines_no_function(kernel):
+    assert kernel.run("fn lost() : int64 { return 1; }\nbegin { print($nothing); }").status == "error"
+    assert kernel.run("begin { print(lost()); }").status == "error"

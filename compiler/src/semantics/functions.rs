@@ -9,6 +9,7 @@ use crate::kernel_info::KernelInfo;
 use crate::plan::ProgramKind;
 use crate::semantics::environment::{Environment, Signature};
 use crate::semantics::lower::Lowerer;
+use crate::semantics::macros::visit::{self, Visitor};
 use crate::semantics::plan_builder::PlanBuilder;
 use crate::semantics::probes::ProbeContext;
 use crate::stdlib;
@@ -28,6 +29,43 @@ pub fn of(script: &Script) -> impl Iterator<Item = &Subprogram> {
         Item::Subprogram(function) => Some(function),
         _ => None,
     })
+}
+
+/// The functions that hold for later cells: the script's, and those of earlier cells that it does not replace.
+pub fn defined(script: &Script, earlier: &[Subprogram]) -> Vec<Subprogram> {
+    let is_own = |name: &str| of(script).any(|own| own.name.name == name);
+    let others = earlier.iter().filter(|function| !is_own(&function.name.name));
+    of(script).chain(others).cloned().collect()
+}
+
+/// Adds those functions of earlier cells that a script calls and does not define itself, and those that these call.
+pub fn include(script: &mut Script, earlier: &[Subprogram]) {
+    let mut calls = Calls::default();
+    visit::walk_script(&mut calls, script);
+    let mut known: BTreeSet<String> = of(script).map(|function| function.name.name.clone()).collect();
+    while let Some(name) = calls.names.pop_first() {
+        let Some(function) = earlier.iter().find(|function| function.name.name == name) else { continue };
+        if known.insert(name) {
+            let mut function = function.clone();
+            visit::walk_block(&mut calls, &mut function.body);
+            script.items.push(Item::Subprogram(function));
+        }
+    }
+}
+
+/// The names that are called.
+#[derive(Default)]
+struct Calls {
+    names: BTreeSet<String>,
+}
+
+impl Visitor for Calls {
+    fn expr(&mut self, expr: &mut Expr) {
+        if let ExprKind::Call { name, .. } = &expr.kind {
+            self.names.insert(name.name.clone());
+        }
+        visit::walk_expr(self, expr);
+    }
 }
 
 /// Settles what each function takes and returns.

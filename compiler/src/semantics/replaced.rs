@@ -4,11 +4,12 @@ use crate::diagnostics::{Diagnostic, Sources};
 use crate::semantics::c_types::CTypes;
 use crate::semantics::environment::Declaration;
 use crate::semantics::macros;
-use crate::syntax::ast::{CDefinition, Item, Macro, Script, Span};
+use crate::syntax::ast::{CDefinition, Ident, Item, Macro, Script, Span, Subprogram};
 
 /// What earlier cells have defined.
 pub struct Earlier<'a> {
     pub macros: &'a [Macro],
+    pub functions: &'a [Subprogram],
     pub c_types: &'a CTypes,
     pub declarations: &'a [(String, Declaration)],
 }
@@ -24,7 +25,16 @@ pub fn warnings(
     let mut found = Vec::new();
     for item in &script.items {
         match item {
-            Item::Macro(one) => found.extend(replaced_macro(one, earlier.macros, sources)),
+            Item::Macro(one) => {
+                let old = earlier.macros.iter().find(|old| macros::same_signature(old, one));
+                let old = old.map(|old| (&old.name, old.span));
+                found.extend(replaced("macro", (&one.name, one.span), old, sources));
+            }
+            Item::Subprogram(one) => {
+                let old = earlier.functions.iter().find(|old| old.name.name == one.name.name);
+                let old = old.map(|old| (&old.name, old.span));
+                found.extend(replaced("function", (&one.name, one.span), old, sources));
+            }
             Item::MapDeclaration(one) => {
                 let of =
                     |list: &[(String, Declaration)]| list.iter().find(|(name, _)| *name == one.map.name).map(|it| it.1);
@@ -50,20 +60,21 @@ fn warning(span: Span, what: &str) -> Diagnostic {
     Diagnostic::warning("replaced-definition", span, message)
 }
 
-fn replaced_macro(one: &Macro, earlier: &[Macro], sources: &Sources) -> Option<Diagnostic> {
-    let old = earlier.iter().find(|old| macros::same_signature(old, one))?;
+/// A name, and all of its definition.
+type Definition<'a> = (&'a Ident, Span);
+
+fn replaced(kind: &str, new: Definition, old: Option<Definition>, sources: &Sources) -> Option<Diagnostic> {
+    let (name, span) = new;
+    let (old_name, old_span) = old?;
     let text = |span: Span| {
         let text = &sources.get(span.source)?.text;
         text.get(span.start as usize..span.end as usize).map(str::trim_end)
     };
-    if text(old.span) == text(one.span) {
+    if text(old_span) == text(span) {
         return None;
     }
-    let name = &one.name.name;
-    Some(
-        warning(one.name.span, &format!("the macro {name} was defined otherwise"))
-            .also(old.name.span, "the earlier definition"),
-    )
+    let what = format!("the {kind} {} was defined otherwise", name.name);
+    Some(warning(name.span, &what).also(old_name.span, "the earlier definition"))
 }
 
 /// The definition that tells of a name: `struct x`, or a word alone. What a header defines is told at
