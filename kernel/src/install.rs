@@ -145,8 +145,11 @@ fn install_in(data_directory: &Path, executable: &Path) -> Result<PathBuf, Insta
 fn guard(directory: &Path) -> Result<(), InstallError> {
     let failed = |source| InstallError::Write { path: directory.to_owned(), source };
     let found = fs::metadata(directory).map_err(failed)?;
-    if found.uid() != 0 && found.uid() != nix::unistd::geteuid().as_raw() {
-        return Err(InstallError::Foreign { path: directory.to_owned(), owner: found.uid() });
+    // A link counts for as much as what it leads to.
+    let link = fs::symlink_metadata(directory).map_err(failed)?;
+    let is_foreign = |owner: &u32| *owner != 0 && *owner != nix::unistd::geteuid().as_raw();
+    if let Some(owner) = [link.uid(), found.uid()].into_iter().find(is_foreign) {
+        return Err(InstallError::Foreign { path: directory.to_owned(), owner });
     }
     let mode = found.permissions().mode();
     match mode & 0o022 {

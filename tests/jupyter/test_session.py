@@ -132,6 +132,18 @@ def test_an_interrupted_wait_ends_the_cell(kernel):
     kernel.run("%stop waited")
 
 
+def test_one_print_in_two_programs_has_one_display(fresh):
+    # The names differ, so that each probe has a program of its own, and an event for `printf`.
+    cell = fresh.run(
+        'interval:ms:200, interval:ms:1000 { @m[1] = count(); printf("%s\\n", probe); print(@m); @n++; }\n'
+        "interval:ms:50 /@n > 4/ { exit(); }"
+    )
+    assert cell.status == "ok"
+    assert "interval:ms:1000" in cell.stream() and "interval:ms:200" in cell.stream()
+    displays = [content for content in cell.of_type("display_data") if "@m[1]" in content["data"]["text/plain"]]
+    assert len(displays) == 1
+
+
 def test_two_prints_of_one_map_have_a_display_each(kernel):
     cell = kernel.run("begin { @two[1] = 1; @two[2] = 2; }\ninterval:ms:100 { print(@two, 1); print(@two); @n++; "
                       "if (@n > 5) { exit(); } }")

@@ -109,11 +109,7 @@ impl Source {
                 let blank = |byte| if byte == b'\n' { '\n' } else { ' ' };
                 Cow::Owned(head.bytes().map(blank).chain(script.chars()).collect())
             }
-            // Some editors begin a file with a byte order mark.
-            _ => match self.text.strip_prefix('\u{feff}') {
-                Some(script) => Cow::Owned(format!("   {script}")),
-                None => Cow::Borrowed(&self.text),
-            },
+            _ => Cow::Borrowed(&self.text),
         }
     }
 }

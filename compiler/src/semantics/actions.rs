@@ -41,7 +41,7 @@ impl Siblings<'_> {
 
 /// Whether programs for two probes of an action are of one kind.
 fn is_alike(one: &ProbeContext, other: &ProbeContext) -> bool {
-    (one.kind, one.provider) == (other.kind, other.provider)
+    (one.kind, one.provider, one.is_32_bit()) == (other.kind, other.provider, other.is_32_bit())
 }
 
 /// Whether such a probe has a cookie.
@@ -164,6 +164,7 @@ mod tests {
     use super::*;
     use crate::plan::MapRole;
     use crate::semantics::fake::FakeKernel;
+    use crate::semantics::probes::{Arguments, UserFunction};
     use crate::semantics::rounds::{Analysis, analyse};
 
     /// What a script becomes where the kernel has as many functions, `f_10`, `f_11`, …
@@ -208,6 +209,18 @@ mod tests {
         assert_eq!(programs("tracepoint:a:* { @[args.nr, probetype] = count(); }"), [0, 0, 0, 0]);
         assert_eq!(programs("tracepoint:a:* { @[args.nr, args.ret] = count(); }"), [0, 0, 1, 2]);
         assert_eq!(programs("tracepoint:a:* { print(args); }"), [0, 1, 2, 3]);
+    }
+
+    /// Where a program of 32 bits passes its arguments, one of 64 bits has something else.
+    #[test]
+    fn programs_of_32_and_64_bits_share_none() {
+        let context = |is_32_bit| {
+            let function = UserFunction { is_32_bit, ..UserFunction::default() };
+            let context = ProbeContext::new(ProgramKind::Probe, "uprobe", "uprobe:x:y".into());
+            ProbeContext { arguments: Arguments::User(function), ..context }
+        };
+        let shared = |first: bool, other: bool| is_alike(&context(first), &context(other));
+        assert_eq!([shared(false, false), shared(true, true), shared(false, true)], [true, true, false]);
     }
 
     /// Cookies have indices into the plan; the table begins with the action's first probe.

@@ -8,18 +8,29 @@ use crate::plan::{Attach, ProbePlan, ProgramKind};
 
 /// Changes the programs for which it can be done, and their probes. An event of tracefs that belongs
 /// to a tracepoint has its name (`trace_event_name()` in the kernel's `include/linux/trace_events.h`);
-/// those of system calls belong to none.
-pub fn choose(programs: &mut [Program], probes: &mut [ProbePlan], info: &dyn KernelInfo) {
-    for (index, program) in programs.iter_mut().enumerate() {
+/// those of system calls belong to none. A program for both kinds becomes two.
+pub fn choose(programs: &mut Vec<Program>, probes: &mut [ProbePlan], info: &dyn KernelInfo) {
+    for index in 0..programs.len() {
+        let Some(program) = programs.get(index) else { continue };
         if program.kind != ProgramKind::Tracepoint || looks_at_event(&program.body, info) {
             continue;
         }
-        let mut own: Vec<&mut ProbePlan> = probes.iter_mut().filter(|probe| probe.program == index).collect();
-        let direct: Option<Vec<String>> = own.iter().map(|probe| tracepoint(&probe.attach, info)).collect();
-        let Some(names) = direct else { continue };
-        program.kind = ProgramKind::RawTracepoint;
-        for (probe, name) in own.iter_mut().zip(names) {
-            probe.attach = Attach::RawTracepoint { name };
+        let own = probes.iter_mut().filter(|probe| probe.program == index);
+        let (direct, others): (Vec<_>, Vec<_>) =
+            own.map(|probe| (tracepoint(&probe.attach, info), probe)).partition(|(name, _)| name.is_some());
+        if direct.is_empty() {
+            continue;
+        }
+        let symbol = if others.is_empty() { program.symbol.clone() } else { format!("{}_raw", program.symbol) };
+        let raw = Program { symbol, kind: ProgramKind::RawTracepoint, ..program.clone() };
+        let place = if others.is_empty() { index } else { programs.len() };
+        for (name, probe) in direct {
+            probe.program = place;
+            probe.attach = Attach::RawTracepoint { name: name.unwrap_or_default() };
+        }
+        match programs.get_mut(place) {
+            Some(program) => *program = raw,
+            None => programs.push(raw),
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::syntax::ast::{Expr, ExprKind, Item, Script, Subprogram, TypeName, Typ
 use crate::types::Type;
 
 /// What probes call `provider`: entries that belong to certain probes are refused by it.
-const PROVIDER: &str = "function";
+pub const PROVIDER: &str = "function";
 /// BPF passes five arguments in registers.
 const MOST_ARGUMENTS: usize = 5;
 /// Variables are kept by program; functions come behind all programs.

@@ -194,9 +194,12 @@ impl PlanBuilder {
     /// so that equal programs are seen to be equal.
     pub fn event(&mut self, event: EventPlan) -> u32 {
         let index = self.repeated;
-        if index < self.earlier_events && self.events.get(index) == Some(&event) {
+        if index < self.earlier_events {
+            // The next one stands at the next place, also if this one is another.
             self.repeated += 1;
-            return index as u32;
+            if self.events.get(index) == Some(&event) {
+                return index as u32;
+            }
         }
         self.events.push(event);
         self.events.len() as u32 - 1

@@ -19,7 +19,12 @@ pub fn join(a: &Type, b: &Type) -> Option<Type> {
         (Type::String { capacity: l }, Type::String { capacity: r }) => Some(Type::String { capacity: *l.max(r) }),
         (Type::Buffer { capacity: l }, Type::Buffer { capacity: r }) => Some(Type::Buffer { capacity: *l.max(r) }),
         (Type::Pointer { to: l, space: ls }, Type::Pointer { to: r, space: rs }) => {
-            let to = if l == r || **r == Type::Void || is_named_by(r, l) { l.clone() } else { r.clone() };
+            let to = match (&**l, &**r) {
+                _ if l == r || **r == Type::Void || is_named_by(r, l) => l.clone(),
+                (Type::Struct(left), Type::Struct(right)) if left.name != right.name => return None,
+                // What `&$x` points to may have got wider.
+                _ => r.clone(),
+            };
             Some(Type::Pointer { to, space: if *ls == AddressSpace::Unknown { *rs } else { *ls } })
         }
         (Type::Array { element: l, length }, Type::Array { element: r, length: other })

@@ -6,6 +6,7 @@ use crate::diagnostics::Diagnostic;
 use crate::ir::{Conversion, Expr as Ir, Helper, Op, Scalar};
 use crate::plan::ProgramKind;
 use crate::semantics::arch::NATIVE;
+use crate::semantics::functions;
 use crate::semantics::lower::{Lowered, Lowerer, Operand, Repr};
 use crate::semantics::nearest::nearest;
 use crate::semantics::probes::{Arguments, ProbeContext};
@@ -25,7 +26,10 @@ pub const ENTRIES: &[Entry] = &[
         documentation: "The full name of the probe that fired.",
         example: "tracepoint:syscalls:sys_enter_* { @[probe] = count(); }",
         mode: Mode::CompileTime,
-        lower: Lower::Value(|lowerer, call| Ok(lowerer.text_of_probe(|probe| probe.name.clone(), call.span))),
+        lower: Lower::Value(|lowerer, call| {
+            outside_of_functions(lowerer, call)?;
+            Ok(lowerer.text_of_probe(|probe| probe.name.clone(), call.span))
+        }),
         ..Entry::BASE
     },
     Entry {
@@ -110,6 +114,16 @@ pub const ENTRIES: &[Entry] = &[
         ..Entry::BASE
     },
 ];
+
+/// A function of the script is called from any probe, and does not know which.
+pub fn outside_of_functions(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<()> {
+    if lowerer.probe.provider != functions::PROVIDER {
+        return Ok(());
+    }
+    let diagnostic =
+        Diagnostic::error("wrong-probe-type", call.span, format!("{} is not known in a function", call.name));
+    Err(lowerer.report(diagnostic.hint("let the probe pass it: a parameter of type string")))
+}
 
 /// `args` as a whole; fields are handled where fields are.
 fn args(lowerer: &mut Lowerer, call: &CallSite) -> Lowered<Operand> {

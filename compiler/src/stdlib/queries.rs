@@ -6,6 +6,7 @@ use crate::semantics::lower::{Lowered, Lowerer, Operand, Repr, text_literal};
 use crate::syntax::ast::{ExprKind, TypeOrExpr, UnaryOp};
 use crate::types::Type;
 
+use super::probe::outside_of_functions;
 use super::search::is_string_like;
 use super::{CallSite, Entry, Lower, Mode};
 
@@ -85,6 +86,7 @@ pub const ENTRIES: &[Entry] = &[
         example: "tracepoint:syscalls:sys_enter_read, profile:hz:9 { @[probetype] = count(); }",
         mode: Mode::CompileTime,
         lower: Lower::Value(|lowerer, call| {
+            outside_of_functions(lowerer, call)?;
             let name = match lowerer.probe.provider {
                 "begin" | "end" | "self" => "special",
                 other => other,

@@ -36,6 +36,9 @@ pub fn parse_after(text: &str, source: SourceId, first_id: u32) -> Result<Script
     if text.len() > u32::MAX as usize {
         return Err(vec![errors::too_long(source)]);
     }
+    // Some editors begin a file with a byte order mark. With blanks for it places stay what they are.
+    let unmarked = text.strip_prefix('\u{feff}').map(|script| format!("   {script}"));
+    let text = unmarked.as_deref().unwrap_or(text);
     with_stack_for(text, || {
         let pairs = match ScriptParser::parse(Rule::script, text) {
             Ok(pairs) => pairs,

@@ -94,10 +94,10 @@ pub struct Arguments {
     #[arg(long = "mode", value_name = "MODE", value_parser = Mode::parse)]
     given_mode: Option<Mode>,
     /// Run the test probes, as --mode test does
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["bench", "given_mode"])]
     test: bool,
     /// Run the bench probes, as --mode bench does
-    #[arg(long)]
+    #[arg(long, conflicts_with = "given_mode")]
     bench: bool,
     /// Write LLVM's form of the script to FILE.original.ll and FILE.optimized.ll
     #[arg(long, value_name = "FILE")]

@@ -68,6 +68,32 @@ fn what_llvm_makes_of_a_script_is_shown_and_written() {
     assert!(nowhere.stderr.contains("/no/such/folder/x.original.ll"), "{}", nowhere.stderr);
 }
 
+/// The kinds of the programs that a script becomes.
+fn kinds(script: &str) -> Vec<String> {
+    let said = probebook(&["run", "--mode", "codegen", "-d", "types", "-e", script]);
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    let of_program = |line: &str| Some(line.strip_prefix("program ")?.split(' ').nth(1)?.to_owned());
+    said.stdout.lines().filter_map(of_program).collect()
+}
+
+#[test]
+fn many_probes_share_a_program() {
+    if !is_root() {
+        return;
+    }
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map_while(|number| number.parse::<u32>().ok());
+    let has_raw_cookies = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (6, 10);
+    let raw = if has_raw_cookies { "RawTracepoint" } else { "Tracepoint" };
+    assert_eq!(kinds("tracepoint:syscalls:sys_* { @[probe] = count(); }"), ["Tracepoint"]);
+    assert_eq!(kinds("tracepoint:syscalls:sys_exit_* { @[probe, args.ret] = count(); }"), ["Tracepoint"]);
+    assert_eq!(kinds("tracepoint:sched:* { @[probe] = count(); }"), [raw]);
+    assert_eq!(kinds("uprobe:libc:str* { @[probe, func] = count(); }"), ["Probe"]);
+    // What can be attached directly is, though the other cannot.
+    let mixed = "tracepoint:sched:sched_sw*, tracepoint:syscalls:sys_enter_read { @ = count(); }";
+    assert_eq!(kinds(mixed), ["Tracepoint", "RawTracepoint"]);
+}
+
 #[test]
 fn the_verifier_shows_its_work() {
     if !is_root() {

@@ -42,7 +42,7 @@ pub fn translate(
     path: &Path,
     given_up: &GivenUp,
 ) -> Result<Result<Vec<u8>, String>, Unavailable> {
-    let program = find().ok_or_else(|| Unavailable {
+    let program = find(given_up).ok_or_else(|| Unavailable {
         reason: "clang was not found, which translates C sources".to_owned(),
         remedy: Some(format!(
             "install it (Debian and Ubuntu: apt-get install clang, Fedora: clang), version {OLDEST} to {NEWEST}, or set {VARIABLE}"
@@ -76,7 +76,7 @@ fn run(program: &Path, flags: &[String], text: String, given_up: &GivenUp) -> io
     });
     let feeder = child.stdin.take().map(|mut stdin| thread::spawn(move || stdin.write_all(text.as_bytes())));
     // On failure nobody waits for the threads: what clang has started may keep its pipes open.
-    let bitcode = bitcode(&mut child, &Output::new(reader), given_up)?;
+    let bitcode = all_of(&mut child, &Output::new(reader), given_up)?;
     // A compiler that has seen enough closes its input.
     let _ = feeder.map(thread::JoinHandle::join);
     let words = words.and_then(|thread| thread.join().ok()).transpose()?.unwrap_or_default();
@@ -93,15 +93,15 @@ fn command(program: &Path) -> Command {
 }
 
 /// What clang puts out until its end; if it is not to go on, it is ended.
-fn bitcode(child: &mut Child, chunks: &Output, given_up: &GivenUp) -> io::Result<Vec<u8>> {
-    let mut bitcode = Vec::new();
+fn all_of(child: &mut Child, chunks: &Output, given_up: &GivenUp) -> io::Result<Vec<u8>> {
+    let mut all = Vec::new();
     loop {
         match chunks.next(TICK) {
-            Chunk::Bytes(bytes) => bitcode.extend_from_slice(&bytes),
-            Chunk::End => return Ok(bitcode),
+            Chunk::Bytes(bytes) => all.extend_from_slice(&bytes),
+            Chunk::End => return Ok(all),
             Chunk::Nothing => {}
         }
-        let too_long = bitcode.len() > MOST_BITCODE;
+        let too_long = all.len() > MOST_BITCODE;
         if too_long || given_up.check().is_err() {
             child.kill()?;
             child.wait()?;
@@ -137,13 +137,13 @@ fn without_absent(unit: &CUnit) -> String {
 }
 
 /// `clang`, or the newest `clang-N` whose bitcode can be read.
-fn find() -> Option<PathBuf> {
+fn find(given_up: &GivenUp) -> Option<PathBuf> {
     if let Some(named) = env::var_os(VARIABLE) {
         return Some(PathBuf::from(named));
     }
     let numbered = (OLDEST..=NEWEST).rev().map(|version| format!("clang-{version}"));
-    let plain = on_path("clang").filter(|program| version_of(program).is_some_and(|version| version <= NEWEST));
-    numbered.filter_map(|name| on_path(&name)).chain(plain).next()
+    let plain = || on_path("clang").filter(|program| version_of(program, given_up).is_some_and(|it| it <= NEWEST));
+    numbered.filter_map(|name| on_path(&name)).next().or_else(plain)
 }
 
 fn on_path(name: &str) -> Option<PathBuf> {
@@ -151,9 +151,15 @@ fn on_path(name: &str) -> Option<PathBuf> {
 }
 
 /// From `clang version 19.1.7 (3+b1)`.
-fn version_of(program: &Path) -> Option<u32> {
-    let output = command(program).arg("--version").stdin(Stdio::null()).output().ok()?;
-    parse_version(&String::from_utf8_lossy(&output.stdout))
+fn version_of(program: &Path, given_up: &GivenUp) -> Option<u32> {
+    let (reader, writer) = io::pipe().ok()?;
+    let mut command = command(program);
+    command.arg("--version").stdin(Stdio::null()).stdout(writer).stderr(Stdio::null());
+    let mut child = command.spawn().ok()?;
+    drop(command);
+    let said = all_of(&mut child, &Output::new(reader), given_up).ok()?;
+    child.wait().ok()?;
+    parse_version(&String::from_utf8_lossy(&said))
 }
 
 fn parse_version(text: &str) -> Option<u32> {

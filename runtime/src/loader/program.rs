@@ -197,10 +197,17 @@ fn load_one(executable: &Executable, around: &Surroundings<'_>) -> Result<OwnedF
 
 /// What the verifier writes of a program that it lets pass.
 fn whole_log(executable: &Executable, around: &Surroundings<'_>) -> String {
-    let mut log = Log { level: BPF_LOG_LEVEL2, ..Log::of(LARGEST_LOG) };
-    // The program has been loaded; this one is for its log only, which may have been cut.
-    drop(submit_patiently(executable, around, &mut log));
-    log.text()
+    let mut size = around.verification.log_size.clamp(SMALLEST_LOG, LARGEST_LOG);
+    loop {
+        let mut log = Log { level: BPF_LOG_LEVEL2, ..Log::of(size) };
+        // The program has been loaded; this one is for its log only.
+        let outcome = submit_patiently(executable, around, &mut log);
+        let is_cut = outcome.is_err_and(|error| error.raw_os_error() == Some(libc::ENOSPC));
+        if !is_cut || size == LARGEST_LOG {
+            return log.text();
+        }
+        size = size.saturating_mul(4).min(LARGEST_LOG);
+    }
 }
 
 /// Begins anew when a signal that was meant for others has ended the verifier's work.

@@ -10,10 +10,11 @@ use aya_obj::generated::bpf_map_type;
 use probebook_compiler::plan::{MapKind, MapPlan, MapRole, UserMap};
 
 use super::MapError;
-use super::memory::{Budget, Reservation, footprint, grows_on_demand, human, preallocated_keys};
+use super::memory::{Budget, Reservation, footprint, grows_on_demand, preallocated_keys};
 use crate::loader::map_io::MapIo;
 use crate::loader::privilege::Refusal;
 use crate::symbols::Formats;
+use crate::system::memory::human;
 
 /// Flags of BPF_MAP_CREATE (`linux/bpf.h`).
 const BPF_F_NO_PREALLOC: u32 = 1;

@@ -6,6 +6,7 @@ mod fields;
 mod files;
 mod kallsyms;
 mod kernel_info;
+pub(crate) mod memory;
 mod modules;
 mod traceable;
 mod tracefs;

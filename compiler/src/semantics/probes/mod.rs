@@ -160,6 +160,11 @@ impl ProbeContext {
         fields.iter().all(|field| own.contains(field))
     }
 
+    /// Whether the probe is in a program of 32 bits, which passes arguments otherwise.
+    pub fn is_32_bit(&self) -> bool {
+        matches!(&self.arguments, Arguments::User(function) if function.is_32_bit)
+    }
+
     /// The binary that the probe is in, and an address in its code; of static probes any.
     pub fn binary(&self) -> Option<(&Path, u64)> {
         match &self.arguments {

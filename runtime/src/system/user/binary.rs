@@ -49,6 +49,8 @@ pub fn read_put_aside(
     let elf = binary.elf(path)?;
     let mut symbols = Vec::new();
     add_put_aside(path, &elf, &segments(&elf, binary.start), debug_files, looked_at, &mut symbols);
+    symbols.retain(|symbol| symbol.is_function);
+    symbols.sort_by_key(|symbol| symbol.file_offset);
     Ok(symbols)
 }
 

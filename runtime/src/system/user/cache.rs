@@ -3,11 +3,15 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use probebook_compiler::kernel_info::Unavailable;
 
 use super::file;
 use super::stamp::Stamp;
+
+/// How long a failure is remembered.
+const FAILURE_HOLDS: Duration = Duration::from_secs(10);
 
 /// Files that an answer depends on beside the one that was asked for, also those that are not there.
 pub type LookedAt = Vec<PathBuf>;
@@ -21,8 +25,10 @@ struct Known<T> {
     stamp: Stamp,
     /// What else was looked at, and what it was like; `None` if it was not there.
     others: Vec<(PathBuf, Option<Stamp>)>,
-    /// Failures are remembered too: a file that is no program stays one until it changes.
+    /// Failures are remembered too, for a while: a file that is no program stays one, but it may have been memory or
+    /// descriptors that were wanting.
     result: Result<Arc<T>, Unavailable>,
+    read_at: Instant,
 }
 
 impl<T> Default for Cache<T> {
@@ -46,13 +52,13 @@ impl<T> Cache<T> {
     ) -> Result<Arc<T>, Unavailable> {
         let stamp = stamp(path)?;
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(entry) = known.get(path).filter(|entry| entry.stamp == stamp && entry.others_are_unchanged()) {
+        if let Some(entry) = known.get(path).filter(|entry| entry.stamp == stamp && entry.holds()) {
             return entry.result.clone();
         }
         let mut others = LookedAt::new();
         let result = read(path, &mut others).map(Arc::new);
         let others = others.into_iter().map(|path| (path.clone(), stamp_of(&path))).collect();
-        known.insert(path.to_owned(), Known { stamp, others, result: result.clone() });
+        known.insert(path.to_owned(), Known { stamp, others, result: result.clone(), read_at: Instant::now() });
         result
     }
 
@@ -63,8 +69,9 @@ impl<T> Cache<T> {
 }
 
 impl<T> Known<T> {
-    fn others_are_unchanged(&self) -> bool {
-        self.others.iter().all(|(path, stamp)| stamp_of(path) == *stamp)
+    fn holds(&self) -> bool {
+        let is_fresh = self.result.is_ok() || self.read_at.elapsed() < FAILURE_HOLDS;
+        is_fresh && self.others.iter().all(|(path, stamp)| stamp_of(path) == *stamp)
     }
 }
 

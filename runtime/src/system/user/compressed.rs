@@ -9,7 +9,7 @@ use object::read::ObjectSection;
 use ruzstd::decoding::StreamingDecoder;
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 
-use crate::maps::memory::human;
+use crate::system::memory::human;
 
 /// zlib cannot make more than 1,032 bytes of one (`https://zlib.net/zlib_tech.html`).
 const LARGEST_RATIO: u64 = 1100;

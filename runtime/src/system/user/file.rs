@@ -13,7 +13,7 @@ use object::{Architecture, ReadCache, ReadCacheRange, ReadRef};
 use probebook_compiler::kernel_info::Unavailable;
 
 use super::archive;
-use crate::maps::memory::total_memory;
+use crate::system::memory::total_memory;
 
 /// Between an archive and the path of a file in it.
 const IN_ARCHIVE: &str = "!/";

@@ -27,6 +27,9 @@ use cache::{Cache, LookedAt};
 use debug_files::DebugFiles;
 use dwarf::{DebugInfo, Line};
 
+/// Functions that may begin within another one, or at its start: so many are looked at.
+const NESTED: usize = 16;
+
 /// What was read of user programs in this session.
 #[derive(Default)]
 pub struct UserFiles {
@@ -51,11 +54,9 @@ impl UserFiles {
     pub fn stripped_symbol(&self, path: &Path, file_offset: u64) -> Option<UserSymbol> {
         let read = |path: &Path, others: &mut LookedAt| binary::read_put_aside(path, &self.debug_files, others);
         let symbols = self.put_aside.get_with_others(path, read).ok()?;
-        let holds = |symbol: &&UserSymbol| {
-            let inside = file_offset.checked_sub(symbol.file_offset);
-            symbol.is_function && inside.is_some_and(|inside| inside < symbol.size)
-        };
-        symbols.iter().find(holds).cloned()
+        let holds = |symbol: &&UserSymbol| file_offset - symbol.file_offset < symbol.size;
+        let before = symbols.partition_point(|symbol| symbol.file_offset <= file_offset);
+        symbols.get(..before)?.iter().rev().take(NESTED).find(holds).cloned()
     }
 
     fn debug_info(&self, path: &Path) -> Result<Arc<DebugInfo>, Unavailable> {
