@@ -26,8 +26,11 @@ impl Lowerer<'_> {
         let index = self.number_below(number, count);
         let by = Ir::binary(Op::Mul, index, Ir::int(entry_size as i64));
         let address = Ir::Offset { base: Box::new(Ir::MapValue { map, offset }), by: Box::new(by) };
-        let address = self.bind(Scalar::Pointer, address);
-        Operand::memory(Type::String { capacity: longest as u32 + 1 }, address, span)
+        let ty = Type::String { capacity: entry_size as u32 };
+        // On the stack it lies in a place that the verifier knows: loops over it are followed sooner there.
+        let slot = Ir::Slot(self.new_slot(entry_size as u32, 8));
+        self.emit(Stmt::Copy { to: slot.clone(), from: address, size: entry_size as u32, align: 8 });
+        Operand::memory(ty, slot, span)
     }
 
     /// A text that each probe has its own of. Where siblings share the program, their cookies tell which it is.
