@@ -40,6 +40,9 @@ pub fn defined(script: &Script, earlier: &[Subprogram]) -> Vec<Subprogram> {
 
 /// Adds those functions of earlier cells that a script calls and does not define itself, and those that these call.
 pub fn include(script: &mut Script, earlier: &[Subprogram]) {
+    if earlier.is_empty() {
+        return;
+    }
     let mut calls = Calls::default();
     visit::walk_script(&mut calls, script);
     let mut known: BTreeSet<String> = of(script).map(|function| function.name.name.clone()).collect();

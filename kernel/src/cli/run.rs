@@ -206,7 +206,9 @@ fn trace(
     let mut trace = session
         .start(compiled.plan, options)
         .map_err(|error| show(&[engine::start_failure(&error, &places, sources, source)], sources))?;
-    super::say(&stages::verifier(&trace));
+    if arguments.shows(Stage::Verifier) {
+        super::say(&stages::verifier(&trace));
+    }
     watch_signals(trace.handle())?;
     crate::signals::forward(trace.plan(), &trace.handle())?;
     let failed = |error| show(&[engine::trace_failure(&error, &places, source)], sources);

@@ -136,11 +136,13 @@ impl Lowerer<'_> {
     /// `args.name`
     fn argument(&mut self, field: &Ident, span: Span) -> Lowered<Operand> {
         let probe = self.probe;
-        probe.depends.set(probe.depends.get() || !matches!(probe.arguments, Arguments::Tracepoint(_)));
+        if !matches!(probe.arguments, Arguments::Tracepoint(_)) {
+            probe.depends.set(true);
+        }
         match &probe.arguments {
             Arguments::Tracepoint(info) => {
                 let member = self.find_field(info, field)?;
-                probe.depends_on_fields.borrow_mut().push(member.clone());
+                probe.depend_on_field(&member);
                 if member.data_loc {
                     return self.data_location(&member, span);
                 }

@@ -151,6 +151,14 @@ pub fn words(name: &str, parameters: Vec<(String, Type)>) -> (Arc<StructType>, u
 }
 
 impl ProbeContext {
+    /// Notes that lowering used a field of the tracepoint's record; each round does again.
+    pub fn depend_on_field(&self, field: &StructField) {
+        let mut fields = self.depends_on_fields.borrow_mut();
+        if !fields.contains(field) {
+            fields.push(field.clone());
+        }
+    }
+
     /// Whether a tracepoint's record has all of these fields, each in its place.
     pub fn has_fields(&self, fields: &[StructField]) -> bool {
         let own = match &self.arguments {
